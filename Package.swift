@@ -80,7 +80,7 @@ var targets: [Target] = [
 
     shared(
         "Bootstrap",
-        ["Lifecycle", "Connect", "Webhooks", "Jobs", "Queue", "Store", "OAuth", "Schema", "Postgres", "Vault", "Catalog", "Egress", "Pacing", "Credentials", configuration, logging, metrics, lifecycleService]),  // configuration to running services
+        ["Lifecycle", "Connect", "Webhooks", "Jobs", "Queue", "Store", "OAuth", "Schema", "Postgres", "Vault", "Catalog", "Egress", "Pacing", "Credentials", configuration, yams, logging, metrics, lifecycleService]),  // configuration to running services
 
     // processes, and the test provider
     process("Scheduler", ["Bootstrap", "Lifecycle", "Webhooks", "Jobs", "Queue", "Store", "Postgres", "Pacing", "Credentials", logging, metrics, lifecycleService]),
@@ -116,6 +116,7 @@ var targets: [Target] = [
     tests("Webhooks", ["Webhooks", "Jobs", "Queue", "Store", "Vault", "Egress", "Postgres", "Schema", "Pacing", "Credentials", "TestSupport"]),
     tests("Sandbox", ["Sandbox", "Egress", "Pacing"]),
     tests("Front", ["Front", "Bootstrap", "Sandbox", "Connect", "Lifecycle", "Webhooks", "Jobs", "Queue", "Store", "OAuth", "Catalog", "Vault", "Egress", "Postgres", "Schema", "Pacing", "Credentials", "TestSupport", hummingbird]),
+    tests("Bootstrap", ["Bootstrap", "Credentials", "Pacing", logging, metrics]),
     tests("CLI", ["CLI", "Bootstrap", "TestSupport", "EmbeddedPostgres"]),
     tests("Fleet", ["Sandbox", "Egress", "Postgres", "Schema", "Store", "Vault", "Pacing", "Credentials", "EmbeddedPostgres", "TestSupport"]),
 ]
