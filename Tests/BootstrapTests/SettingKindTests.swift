@@ -36,7 +36,10 @@ import Testing
     }
 
     @Test func `a choice suggests the word that was meant`() {
-        #expect(throws: SettingProblem(problem: "is none of its words", repair: "write one of auto, json, text; did you mean json?")) {
+        #expect(
+            throws: SettingProblem(
+                problem: "is none of its words", repair: "write one of auto, json, text; did you mean json?")
+        ) {
             try SettingKind<LogConfiguration.Format>.choice.parse("jason")
         }
     }

@@ -44,7 +44,8 @@ struct ConfigurationFile {
             if prefix.isEmpty {
                 faults.append(
                     ConfigurationFault(
-                        place: path, problem: "holds no keys", repair: "write groups of keys, as in docs/configuration.md"))
+                        place: path, problem: "holds no keys",
+                        repair: "write groups of keys, as in docs/configuration.md"))
             } else if node.null == nil {
                 values[prefix] = (scalar.string, node.mark?.line)
             }

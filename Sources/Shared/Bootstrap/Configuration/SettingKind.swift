@@ -127,7 +127,8 @@ extension SettingKind where Value: RawRepresentable<String> & CaseIterable {
 
 extension SettingKind {
     /// The same, where no value is a value.
-    package static func optional<Wrapped: Sendable>(_ kind: SettingKind<Wrapped>) -> SettingKind where Value == Wrapped? {
+    package static func optional<Wrapped: Sendable>(_ kind: SettingKind<Wrapped>) -> SettingKind
+    where Value == Wrapped? {
         SettingKind(
             name: kind.name, parse: { text throws(SettingProblem) in try kind.parse(text) },
             print: { $0.map(kind.print) ?? "" })

@@ -18,7 +18,9 @@ package final class SettingsReader {
             InMemoryProvider(
                 name: name,
                 values: Dictionary(
-                    uniqueKeysWithValues: values.map { (AbsoluteConfigKey(Self.components($0.key)), .init(.string($0.value), isSecret: false)) }))
+                    uniqueKeysWithValues: values.map {
+                        (AbsoluteConfigKey(Self.components($0.key)), .init(.string($0.value), isSecret: false))
+                    }))
         }
         reader = ConfigReader(providers: [
             provider("command line", sources.commandLine),

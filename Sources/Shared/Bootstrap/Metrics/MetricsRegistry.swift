@@ -1,4 +1,4 @@
-import CoreMetrics
+import Metrics
 import Synchronization
 
 /// Keeps all series of a process and writes them in Prometheus' text form.

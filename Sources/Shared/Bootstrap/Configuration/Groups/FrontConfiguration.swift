@@ -3,7 +3,8 @@ package struct FrontConfiguration: Sendable, Hashable {
     static let hostSetting = Setting(
         "front.host", .text, default: "127.0.0.1",
         "Address of the public listener: API, connect window, callbacks. `0.0.0.0` in a container.")
-    static let portSetting = Setting("front.http_port", .integer(1...65535), default: 8080, "Port of the public listener.")
+    static let portSetting = Setting(
+        "front.http_port", .integer(1...65535), default: 8080, "Port of the public listener.")
     static let adminHostSetting = Setting(
         "front.admin_host", .text, default: "127.0.0.1", "Address of `/metrics`, `/healthz` and `/readyz`.")
     static let adminPortSetting = Setting(
@@ -13,7 +14,8 @@ package struct FrontConfiguration: Sendable, Hashable {
         "Origin under which browsers and providers reach the public listener; redirect URIs begin with it. "
             + "Without it `http://localhost` and the port, for development.")
     static let appNameSetting = Setting(
-        "front.app_name", .text, default: "This app", "Name of the app on connect pages, unless its environment has one.")
+        "front.app_name", .text, default: "This app",
+        "Name of the app on connect pages, unless its environment has one.")
     static let bodyLimitSetting = Setting(
         "front.maximum_body_bytes", .integer(1024...104_857_600), default: 1_048_576,
         "Largest request body of the API, in bytes; passthrough bodies stream and have no limit of ours.")

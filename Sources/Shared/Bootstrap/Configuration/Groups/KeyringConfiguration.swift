@@ -21,7 +21,8 @@ package struct KeyringConfiguration: Sendable {
         if isRequired, files.isEmpty, keys == nil {
             reader.record(
                 Self.filesSetting.name, "is missing",
-                repair: "set EVERGRANT_KEYRING_FILES to a key file, or EVERGRANT_KEYRING_KEYS to its text; make one by: "
+                repair:
+                    "set EVERGRANT_KEYRING_FILES to a key file, or EVERGRANT_KEYRING_KEYS to its text; make one by: "
                     + "(umask 077; echo \"key-1 $(openssl rand -base64 32) primary\" > keyring)")
         }
     }
