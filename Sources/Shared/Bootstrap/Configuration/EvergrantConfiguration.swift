@@ -11,7 +11,7 @@ package struct EvergrantConfiguration: Sendable {
     package var log: LogConfiguration
     package var database: DatabaseConfiguration
     package var keyring: KeyringConfiguration
-    package var front: FrontConfiguration
+    package var front: FrontSettings
     package var worker: WorkerConfiguration
     package var scheduler: SchedulerConfiguration
     package var escrow: EscrowConfiguration
@@ -20,7 +20,7 @@ package struct EvergrantConfiguration: Sendable {
 
     /// Every key of every concern, in the order of the documentation.
     package static let rows =
-        DatabaseConfiguration.rows + KeyringConfiguration.rows + FrontConfiguration.rows + WorkerConfiguration.rows
+        DatabaseConfiguration.rows + KeyringConfiguration.rows + FrontSettings.rows + WorkerConfiguration.rows
         + SchedulerConfiguration.rows + EscrowConfiguration.rows + OutgoingConfiguration.rows
         + CatalogConfiguration.rows + LogConfiguration.rows
 
@@ -31,7 +31,7 @@ package struct EvergrantConfiguration: Sendable {
         log = LogConfiguration(reading: reader)
         database = DatabaseConfiguration(reading: reader, isRequired: needs.contains(.database))
         keyring = KeyringConfiguration(reading: reader, isRequired: needs.contains(.keyring))
-        front = FrontConfiguration(reading: reader)
+        front = FrontSettings(reading: reader)
         worker = WorkerConfiguration(reading: reader)
         scheduler = SchedulerConfiguration(reading: reader)
         escrow = EscrowConfiguration(reading: reader)

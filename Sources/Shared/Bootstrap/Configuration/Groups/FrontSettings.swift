@@ -1,5 +1,5 @@
 /// Where the front listens, what it calls itself, and its limits.
-package struct FrontConfiguration: Sendable, Hashable {
+package struct FrontSettings: Sendable, Hashable {
     static let hostSetting = Setting(
         "front.host", .text, default: "127.0.0.1",
         "Address of the public listener: API, connect window, callbacks. `0.0.0.0` in a container.")
