@@ -198,7 +198,7 @@ import Testing
         }
         for _ in 0..<9 { _ = try await vault.seal(Secret("x"), place) }
         let id = try #require(keys.keys.first?.id)
-        try await keys.addSeals(id, count: 90)
+        try await keys.addSeals(id: id, count: 90)
         moment.advance(1)
         _ = try await vault.seal(Secret("x"), place)
         #expect(keys.keys.map(\.seals) == [100])

@@ -54,7 +54,7 @@ final class MemoryDataKeys: DataKeyRepository {
         }
     }
 
-    func addSeals(_ id: UUID, count: Int64) async throws {
+    func addSeals(id: UUID, count: Int64) async throws {
         try access { keys in
             guard let index = keys.firstIndex(where: { $0.id == id }) else { return }
             let key = keys[index]

@@ -198,7 +198,7 @@ package final class CredentialVault: Sendable {
 
     private func report(_ id: UUID, count: Int64, _ environmentID: Int64) async {
         do {
-            try await repository.addSeals(id, count: count)
+            try await repository.addSeals(id: id, count: count)
         } catch {
             logger.warning("seals of a data key could not be reported", metadata: ["error": "\(error)"])
             state.withLock { state in

@@ -11,7 +11,7 @@ package struct WrappedDataKey: Sendable, Hashable {
     package let kekID: String
     package let wrapped: [UInt8]
     package let createdAt: Date
-    /// Values sealed under it, as far as processes have reported (``DataKeyRepository/addSeals(_:count:)``).
+    /// Values sealed under it, as far as processes have reported (``DataKeyRepository/addSeals(id:count:)``).
     package let seals: Int64
 
     package init(
@@ -37,5 +37,5 @@ package protocol DataKeyRepository: Sendable {
     /// moment. A key that replaces an older one must be stored: an environment has as many as it ever used.
     func insert(_ key: WrappedDataKey) async throws -> WrappedDataKey
     /// Adds `count` to the seals of a data key.
-    func addSeals(_ id: UUID, count: Int64) async throws
+    func addSeals(id: UUID, count: Int64) async throws
 }
