@@ -108,7 +108,6 @@ final class Transfer: @unchecked Sendable {
         setting.string(CURLOPT_URL, request.url)
         setting.long(CURLOPT_PATH_AS_IS, 1)
         setting.string(CURLOPT_PROTOCOLS_STR, plan.isSecure ? "https" : "http")
-        setting.string(CURLOPT_REDIR_PROTOCOLS_STR, "")
         setting.long(CURLOPT_FOLLOWLOCATION, 0)
         // Empty, not absent: otherwise http_proxy and its like would be read, and the guard would see the proxy.
         setting.string(CURLOPT_PROXY, "")
