@@ -90,8 +90,9 @@ package struct Fact: Sendable, Hashable {
 package struct RevocationFacts: Sendable, Hashable {
     package enum Token: String, Sendable, Hashable, CaseIterable { case access, refresh }
     package enum Format: String, Sendable, Hashable, CaseIterable { case form, json, query, none }
-    /// What proves our right: the client's own credentials, the access token as bearer, or nothing.
-    package enum Authority: String, Sendable, Hashable, CaseIterable { case client, bearer, none }
+    /// What proves our right: the client's own credentials (as at the token endpoint, or as Basic whatever is used
+    /// there), the access token as bearer, or nothing.
+    package enum Authority: String, Sendable, Hashable, CaseIterable { case client, basic, bearer, none }
 
     package let method: String
     /// May also use `{client_id}`.

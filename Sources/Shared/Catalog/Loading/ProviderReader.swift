@@ -145,8 +145,8 @@ struct ProviderReader {
 
 /// Extra parameters of an authorization URL; the ones that OAuth itself sets are refused (RFC 6749 §4.1.1, RFC 7636
 /// §4.3, OpenID Connect Core §3.1.2.1).
-enum AuthorizeExtras {
-    static let reserved: Set<String> = [
+package enum AuthorizeExtras {
+    package static let reserved: Set<String> = [
         "response_type", "client_id", "redirect_uri", "state", "scope", "code_challenge", "code_challenge_method",
         "nonce", "request", "request_uri", "client_secret", "code_verifier", "code",
     ]
