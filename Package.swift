@@ -106,7 +106,7 @@ var targets: [Target] = [
     tests("Postgres", ["Postgres", "TestSupport"]),
     tests("Vault", ["Vault", "Credentials", crypto], resources: [.copy("Vectors")]),
     tests("Catalog", ["Catalog", "Credentials"]),
-    tests("Egress", ["Egress", "Pacing"]),
+    tests("Egress", ["Egress", "CLibCurl", "Pacing", logging, metrics]),
     tests("Schema", ["Schema", "Postgres", "TestSupport"]),
     tests("Queue", ["Queue", "Postgres", "Schema", "Pacing", "TestSupport"]),
     tests("Store", ["Store", "Vault", "Credentials", "Postgres", "Schema", "Pacing", "TestSupport"]),
