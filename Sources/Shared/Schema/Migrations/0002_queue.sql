@@ -88,7 +88,6 @@ create table leases (
     keyed boolean not null,                     -- some job has a unique key: settled by function only
     jobs jobs_ready[] not null
 ) with (autovacuum_vacuum_threshold = 200, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0);
-create index leases_worker on leases (worker);
 
 do $$
 begin
