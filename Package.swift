@@ -61,7 +61,7 @@ var targets: [Target] = [
     shared("EmbeddedPostgres", [logging]),  // a private cluster for `evergrant up` and tests
 
     // one outside thing each
-    shared("Postgres", ["CLibPQ", logging]),  // libpq behind actors
+    shared("Postgres", ["CLibPQ", "Pacing", logging]),  // libpq behind actors
     shared("Vault", ["CLibCrypto", "Credentials", logging]),  // envelope encryption, hashes, random
     shared("Catalog", ["Credentials", yams], resources: [.copy("Resources")]),  // providers and integrations, from YAML
     shared("Egress", ["CLibCurl", "Pacing", logging, metrics]),  // outgoing HTTP: address guard, send once
@@ -108,7 +108,7 @@ var targets: [Target] = [
     tests("Postgres", ["Postgres", "TestSupport"]),
     tests("Vault", ["Vault", "Credentials", crypto], resources: [.copy("Vectors")]),
     tests("Catalog", ["Catalog", "Credentials"]),
-    tests("Egress", ["Egress", "Pacing"]),
+    tests("Egress", ["Egress", "CLibCurl", "Pacing", logging, metrics]),
     tests("Schema", ["Schema", "Postgres", "TestSupport"]),
     tests("Queue", ["Queue", "Postgres", "Schema", "Pacing", "TestSupport"]),
     tests("Store", ["Store", "Vault", "Credentials", "Postgres", "Schema", "Pacing", "TestSupport"]),
@@ -116,7 +116,7 @@ var targets: [Target] = [
     tests("Escrow", ["Escrow", "Pacing"]),
     tests("Lifecycle", ["Lifecycle", "Escrow", "Jobs", "Queue", "Store", "OAuth", "Catalog", "Vault", "Egress", "Sandbox", "Postgres", "Schema", "Pacing", "Credentials", "TestSupport"]),
     tests("Connect", ["Connect", "Lifecycle", "Escrow", "Jobs", "Queue", "Store", "OAuth", "Catalog", "Vault", "Egress", "Sandbox", "Postgres", "Schema", "Pacing", "Credentials", "TestSupport"]),
-    tests("Webhooks", ["Webhooks", "Jobs", "Queue", "Store", "Vault", "Egress", "Postgres", "Schema", "Pacing", "Credentials", "TestSupport"]),
+    tests("Webhooks", ["Webhooks", "Jobs", "Queue", "Store", "Vault", "Egress", "Postgres", "Schema", "Pacing", "Credentials", "TestSupport"], resources: [.copy("Vectors")]),
     tests("Sandbox", ["Sandbox", "Egress", "Pacing"]),
     tests("Front", ["Front", "Bootstrap", "Sandbox", "Connect", "Lifecycle", "Webhooks", "Jobs", "Escrow", "Queue", "Store", "OAuth", "Catalog", "Vault", "Egress", "Postgres", "Schema", "Pacing", "Credentials", "TestSupport", hummingbird]),
     tests("Bootstrap", ["Bootstrap", "Credentials", "Pacing", logging, metrics]),
