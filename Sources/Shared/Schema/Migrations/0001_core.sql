@@ -140,7 +140,7 @@ create index connections_of_account on evergrant.connections (oauth_app_id, acco
 create index connections_refresh_due on evergrant.connections (refresh_due_at)
     where state in ('active', 'degraded', 'suspected') and refresh_due_at is not null;
 create index connections_validate_due on evergrant.connections (validate_due_at)
-    where state in ('active', 'degraded') and validate_due_at is not null;
+    where state in ('active', 'degraded', 'suspected') and validate_due_at is not null;
 create index connections_revoke_due on evergrant.connections (next_attempt_at) where state = 'revoking';
 create index connections_open_attempts on evergrant.connections (attempt_deadline) where attempt_nonce is not null;
 
