@@ -9,6 +9,7 @@ import Vault
 /// A reconnect's facts while its grant waits for the finish.
 struct HeldFacts: Codable {
     var grant: UUID
+    var app: Int64?
     var issued: Double
     var scopes: [String]
     var parameters: [String: String]
@@ -82,7 +83,6 @@ extension ConnectFlow {
             uid: answer.connectionUID, environmentID: session.environmentID, mode: environment.mode,
             integration: answer.integration, provider: answer.provider, oauthAppID: answer.oauthAppID,
             identity: session.identity, name: session.name, tags: session.tags, metadata: session.metadata,
-            parameters: answer.parameters, accountID: answer.account?.id, accountLabel: answer.account?.label,
             state: session.requiresFinish ? .pending : .active, grant: grant(answer, generation: 1))
         return try await pool.transaction { db in
             let connection = try await Connections.insert(new, sealed: sealed, in: db)
@@ -109,7 +109,7 @@ extension ConnectFlow {
             .heldGrant(environmentID: session.environmentID, sessionUID: session.uid))
         let facts = try JSONEncoder().encode(
             HeldFacts(
-                grant: answer.grantID, issued: answer.issuedAt.timeIntervalSince1970, scopes: answer.requestedScopes,
+                grant: answer.grantID, app: answer.oauthAppID, issued: answer.issuedAt.timeIntervalSince1970, scopes: answer.requestedScopes,
                 parameters: answer.parameters, accountID: answer.account?.id, accountLabel: answer.account?.label))
         let hash = code.map { Digest.sha256($0) }
         guard
@@ -142,6 +142,8 @@ extension ConnectFlow {
                 else { throw ConnectError(.connectionGone) }
                 guard locked.generation + 1 == generation else { return nil }
                 let record = try await Connections.installGrant(new, on: locked, sealed: sealed, in: db)
+                // The client that asked for the grant is the one that can refresh it.
+                if let app = answer.oauthAppID { try await OAuthApps.adopt(connectionID: record.id, app: app, in: db) }
                 guard try await also(db, record) else { throw ConnectError(.sessionBusy) }
                 return record
             }

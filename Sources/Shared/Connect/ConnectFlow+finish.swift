@@ -74,7 +74,7 @@ extension ConnectFlow {
         return ExchangedAnswer(
             sessionUID: session.uid, environmentID: session.environmentID, nonce: .random(), browser: nil,
             connectionUID: connection.uid, grantID: facts.grant, integration: connection.integration,
-            provider: connection.provider, oauthAppID: connection.oauthAppID, parameters: facts.parameters,
+            provider: connection.provider, oauthAppID: facts.app, parameters: facts.parameters,
             requestedScopes: facts.scopes, issuedAt: Date(timeIntervalSince1970: facts.issued),
             tokens: try TokenSet(plaintext: plaintext),
             account: facts.accountID.map { Account(id: $0, label: facts.accountLabel ?? $0) })

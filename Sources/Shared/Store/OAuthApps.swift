@@ -75,6 +75,12 @@ package enum OAuthApps {
             .first.map(OAuthAppRecord.init)
     }
 
+    /// Names the app whose client asked for a connection's newest grant: the environment's app may be another than the
+    /// one of the grant before.
+    package static func adopt(connectionID: Int64, app: Int64, in db: any PostgresQuerying) async throws {
+        try await db.execute(Statements.adopt, [.int8(connectionID), .int8(app)])
+    }
+
     private enum Statements {
         static let columns = """
             id, uid, environment_id, provider, client_id, client_secret, secret_version, parameters, suspended_at,
@@ -105,6 +111,9 @@ package enum OAuthApps {
                 suspended_reason = null, probe_due_at = null, updated_at = now()
             where id = $1 and secret_version = $3 - 1 returning \(columns)
             """)
+        static let adopt = PostgresStatement(
+            "adopt connection",
+            "update evergrant.connections set oauth_app_id = $2 where id = $1 and oauth_app_id is distinct from $2")
         static let setParameters = PostgresStatement(
             "set OAuth app parameters",
             "update evergrant.oauth_apps set parameters = $2, updated_at = now() where id = $1 returning \(columns)")
