@@ -61,7 +61,7 @@ var targets: [Target] = [
     shared("EmbeddedPostgres", [logging]),  // a private cluster for `evergrant up` and tests
 
     // one outside thing each
-    shared("Postgres", ["CLibPQ", logging]),  // libpq behind actors
+    shared("Postgres", ["CLibPQ", "Pacing", logging]),  // libpq behind actors
     shared("Vault", ["CLibCrypto", "Credentials", logging]),  // envelope encryption, hashes, random
     shared("Catalog", ["Credentials", yams], resources: [.copy("Resources")]),  // providers and integrations, from YAML
     shared("Egress", ["CLibCurl", "Pacing", logging, metrics]),  // outgoing HTTP: address guard, send once
