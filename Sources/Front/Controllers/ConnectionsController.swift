@@ -9,7 +9,7 @@ import Store
 struct ConnectionsController {
     let services: FrontServices
     let sessions: SessionsController
-    let configuration: FrontConfiguration
+    let configuration: FrontOptions
 
     func addRoutes(to routes: APIRoutes) {
         routes.add("/v1/connections", [.get: APICall(.read, list)])

@@ -18,7 +18,7 @@ struct Passthrough: RouterMiddleware {
     static let prefix = "/v1/passthrough"
 
     let services: FrontServices
-    let configuration: FrontConfiguration
+    let configuration: FrontOptions
     let authenticator: KeyAuthenticator
     let uses: UseRecorder
 

@@ -4,7 +4,7 @@
 /// - `adminAddress` (host and port, default 127.0.0.1:9090): metrics and health; keep it off the internet.
 /// - `publicURL` (required): where browsers and providers reach the public listener; no trailing slash. `https`, or
 ///   `http` on loopback; it decides the cookies.
-package struct FrontConfiguration: Sendable, Hashable {
+package struct FrontOptions: Sendable, Hashable {
     package var publicAddress: ListenAddress
     package var adminAddress: ListenAddress
     package var publicURL: String
