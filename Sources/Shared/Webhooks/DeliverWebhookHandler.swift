@@ -54,8 +54,10 @@ package struct DeliverWebhookHandler: JobHandler {
         let duration = start.duration(to: .now())
         metrics.record(verdict, duration: duration)
         try await pool.transaction { transaction in
-            try await commit(verdict, of: due, duration: duration, in: transaction)
+            // The queue's rows first, as everywhere: its locks are taken in one order. The try is written down even
+            // when the job has gone to another worker, because it was made.
             _ = try await settlement.settleIfMine(verdict.outcome, in: transaction)
+            try await commit(verdict, of: due, duration: duration, in: transaction)
         }
         return .settled
     }
