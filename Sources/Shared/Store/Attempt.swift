@@ -68,9 +68,12 @@ package struct OpenAttempt: Sendable {
     package let provider: String
     package let appParameters: [UInt8]
     package let startedAt: Date
-    package let deadline: Date
     package let accessExpiresAt: Date?
+    /// The database's clock when this was read.
     package let now: Date
+    package let ambiguousSince: Date?
+    package let generation: Int64
+    package let grantID: UUID
 }
 
 /// A connection whose refresh is due, as the planner claimed it.

@@ -68,7 +68,7 @@ extension Attempts {
                 else ambiguous_generation end,
             attempt_nonce = null, attempt_kind = null, attempt_owner = null, attempt_started_at = null,
             attempt_deadline = null, state = case when state = 'revoking' then state else $5 end,
-            reason = case when state = 'revoking' then reason else $6 end,
+            reason = case when state = 'revoking' then reason else coalesce($6, reason) end,
             failures = failures + $8::int, next_attempt_at = clock_timestamp() + make_interval(secs => $7),
             retest_at = case when $5 = 'suspected' then clock_timestamp() + make_interval(secs => $7) end,
             refresh_due_at = case when state = 'revoking' or $5 = 'broken' then null
@@ -82,8 +82,11 @@ extension Attempts {
         update evergrant.connections set
             ambiguous_since = case when ambiguous_generation = generation then ambiguous_since
                 else attempt_started_at end,
-            ambiguous_generation = generation,
-            attempt_deadline = clock_timestamp() + make_interval(secs => $3)
+            ambiguous_generation = generation, failures = failures + 1,
+            attempt_deadline = clock_timestamp() + make_interval(secs => $3),
+            next_attempt_at = clock_timestamp() + make_interval(secs => $3),
+            state = case when state = 'active' then 'degraded' else state end,
+            reason = case when state = 'active' then 'provider_trouble' else reason end
         where id = $1 and attempt_nonce = $2 returning id
         """)
 
@@ -122,10 +125,11 @@ extension Attempts {
         "list_open_attempts",
         """
         select c.id, c.environment_id, c.attempt_nonce, c.attempt_kind, c.state, c.provider,
-            coalesce(a.parameters, '{}'), c.attempt_started_at, c.attempt_deadline, c.access_expires_at,
-            clock_timestamp()
+            coalesce(a.parameters, '{}'), c.attempt_started_at, c.access_expires_at, clock_timestamp(),
+            case when c.ambiguous_generation = c.generation then c.ambiguous_since end, c.generation, c.grant_id
         from evergrant.connections c left join evergrant.oauth_apps a on a.id = c.oauth_app_id
         where c.attempt_nonce is not null and c.attempt_deadline < clock_timestamp()
+            and ($2::bigint is null or c.id = $2)
         order by c.attempt_deadline limit $1
         """)
 

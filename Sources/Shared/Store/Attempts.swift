@@ -86,17 +86,21 @@ package enum Attempts {
         try await db.execute(commitWithoutMark, commitParameters(mark, grantID, generation, tokens)).first != nil
     }
 
-    /// The attempts that are open past their deadline, oldest first.
-    package static func openPastDeadline(limit: Int, in db: any PostgresQuerying) async throws -> [OpenAttempt] {
-        try await db.execute(openStatement, [.int4(Int32(limit))]).map { row in
+    /// The attempts that are open past their deadline, oldest first; with `connectionID`, that one's only.
+    package static func openPastDeadline(
+        limit: Int, connectionID: Int64? = nil, in db: any PostgresQuerying
+    ) async throws -> [OpenAttempt] {
+        let parameters: [PostgresParameter] = [.int4(Int32(limit)), .optional(connectionID) { .int8($0) }]
+        return try await db.execute(openStatement, parameters).map { row in
             let (connection, environment, nonce, kind, state, provider, parameters) = try row.decode(
                 Int64.self, Int64.self, UUID.self, String.self, String.self, String.self, [UInt8].self)
-            let (startedAt, deadline, expires, now) = try row.decode(
-                from: 7, Date.self, Date.self, Date?.self, Date.self)
+            let (startedAt, expires, now, ambiguousSince, generation, grantID) = try row.decode(
+                from: 7, Date.self, Date?.self, Date.self, Date?.self, Int64.self, UUID.self)
             return OpenAttempt(
                 connectionID: connection, environmentID: environment, nonce: nonce, kind: kind,
                 state: try ConnectionRecord.known(state, "state"), provider: provider, appParameters: parameters,
-                startedAt: startedAt, deadline: deadline, accessExpiresAt: expires, now: now)
+                startedAt: startedAt, accessExpiresAt: expires, now: now, ambiguousSince: ambiguousSince,
+                generation: generation, grantID: grantID)
         }
     }
 

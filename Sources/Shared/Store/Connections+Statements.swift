@@ -10,6 +10,16 @@ extension Connections {
         "find_connection_by_uid",
         "select \(ConnectionRecord.columns) from evergrant.connections c where c.uid = $1 and c.environment_id = $2")
 
+    /// Indexes: connections_uid_key, credentials_pkey.
+    static let findWithCredentialStatement = PostgresStatement(
+        "find_connection_with_credential",
+        """
+        select \(ConnectionRecord.leanColumns), k.sealed as sealed
+        from evergrant.connections c left join evergrant.credentials k
+            on k.connection_id = c.id and k.generation = c.generation and k.grant_id = c.grant_id
+        where c.uid = $1 and c.environment_id = $2
+        """)
+
     /// Lock: the row, for update.
     static let lockByID = PostgresStatement(
         "lock_connection", "select \(ConnectionRecord.columns) from evergrant.connections c where c.id = $1 for update")

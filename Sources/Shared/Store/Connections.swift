@@ -103,6 +103,17 @@ package enum Connections {
         try await db.execute(findByUID, [.uuid(uid), .int8(environmentID)]).first.map(ConnectionRecord.init)
     }
 
+    /// The connection as ``find(uid:environmentID:in:)`` does, without its document, and its sealed token set: one
+    /// round trip. No token set when its generation is not the row's (a refresh committed in between: ask again) or
+    /// when it was destroyed.
+    package static func findWithCredential(uid: UUID, environmentID: Int64, in db: any PostgresQuerying) async throws
+        -> (record: ConnectionRecord, sealed: [UInt8]?)?
+    {
+        guard let row = try await db.execute(findWithCredentialStatement, [.uuid(uid), .int8(environmentID)]).first
+        else { return nil }
+        return (try ConnectionRecord(row), try row["sealed", as: [UInt8]?.self])
+    }
+
     package static func list(_ filter: ConnectionFilter, in db: any PostgresQuerying) async throws -> ConnectionPage {
         let narrowing: [PostgresParameter] = [
             .int8(filter.environmentID), .optional(filter.identity) { .text($0) },
