@@ -1,8 +1,8 @@
 import Foundation
 import Pacing
 import Postgres
-import Testing
 import TestSupport
+import Testing
 
 @testable import Queue
 
@@ -10,7 +10,11 @@ import TestSupport
     @Test func `every enqueued job is performed once and completed`() async throws {
         try await withQueue { fixture in
             let log = EventLog<Int64>()
-            let runner = fixture.runner([ClosureHandler { job, _ in log.record(job.jobID); return .complete }])
+            let runner = fixture.runner([
+                ClosureHandler { job, _ in
+                    log.record(job.jobID); return .complete
+                }
+            ])
             let jobs = try await fixture.queue.enqueue((0..<500).map { _ in QueueFixture.job() })
             try await whileRunning(runner) { await log.wait(for: 500) }
             #expect(log.events.sorted() == jobs.compactMap(\.jobID).sorted())

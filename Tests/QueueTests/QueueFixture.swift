@@ -48,7 +48,9 @@ struct QueueFixture: Sendable {
         return try row.decode(type)
     }
 
-    func count(_ sql: String) async throws -> Int { try await value("select count(*) from evergrant.\(sql)", as: Int.self) }
+    func count(_ sql: String) async throws -> Int {
+        try await value("select count(*) from evergrant.\(sql)", as: Int.self)
+    }
 
     func run(_ sql: String) async throws { try await pool.executeScript(PostgresStatement("test", sql)) }
 
@@ -93,10 +95,14 @@ struct QueueFixture: Sendable {
     }
 
     /// Declares a worker dead whatever its beat.
-    func declareDead(_ worker: Int64) async throws { try await run("update evergrant.workers set dead = true where id = \(worker)") }
+    func declareDead(_ worker: Int64) async throws {
+        try await run("update evergrant.workers set dead = true where id = \(worker)")
+    }
 
     /// A runner with quick beats and polls, in a pool of its own.
-    func runner(_ handlers: [any JobHandler], _ configure: (inout JobRunnerConfiguration) -> Void = { _ in }) -> JobRunner {
+    func runner(_ handlers: [any JobHandler], _ configure: (inout JobRunnerConfiguration) -> Void = { _ in })
+        -> JobRunner
+    {
         var configuration = JobRunnerConfiguration()
         configuration.pollInterval = .milliseconds(5) ... .milliseconds(10)
         configuration.beatInterval = .milliseconds(100)
