@@ -113,7 +113,7 @@ var targets: [Target] = [
     tests("OAuth", ["OAuth", "Catalog", "Egress", "Vault", "Credentials", "Pacing"]),
     tests("Lifecycle", ["Lifecycle", "Jobs", "Queue", "Store", "OAuth", "Catalog", "Vault", "Egress", "Sandbox", "Postgres", "Schema", "Pacing", "Credentials", "TestSupport"]),
     tests("Connect", ["Connect", "Lifecycle", "Jobs", "Queue", "Store", "OAuth", "Catalog", "Vault", "Egress", "Sandbox", "Postgres", "Schema", "Pacing", "Credentials", "TestSupport"]),
-    tests("Webhooks", ["Webhooks", "Jobs", "Queue", "Store", "Vault", "Egress", "Postgres", "Schema", "Pacing", "Credentials", "TestSupport"]),
+    tests("Webhooks", ["Webhooks", "Jobs", "Queue", "Store", "Vault", "Egress", "Postgres", "Schema", "Pacing", "Credentials", "TestSupport"], resources: [.copy("Vectors")]),
     tests("Sandbox", ["Sandbox", "Egress", "Pacing"]),
     tests("Front", ["Front", "Bootstrap", "Sandbox", "Connect", "Lifecycle", "Webhooks", "Jobs", "Queue", "Store", "OAuth", "Catalog", "Vault", "Egress", "Postgres", "Schema", "Pacing", "Credentials", "TestSupport", hummingbird]),
     tests("CLI", ["CLI", "Bootstrap", "TestSupport", "EmbeddedPostgres"]),
