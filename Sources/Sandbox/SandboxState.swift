@@ -1,9 +1,9 @@
 import Synchronization
 
 #if canImport(Glibc)
-import Glibc
+    import Glibc
 #else
-import Musl
+    import Musl
 #endif
 
 /// What the sandbox knows and does, without HTTP. Tests in the same process may ask it directly; the control API is a

@@ -48,7 +48,7 @@ struct Fault: Sendable {
         case late
     }
 
-    let id: Int
+    private(set) var id: Int
     let kind: Kind
     let selector: Selector
     /// Requests still to be hit; nil for all.
@@ -76,6 +76,13 @@ struct Fault: Sendable {
     }
 
     var name: String { "f\(id)" }
+
+    /// This fault under its number.
+    func numbered(_ id: Int) -> Fault {
+        var fault = self
+        fault.id = id
+        return fault
+    }
 
     /// Whether it hits this request; counts it when it does.
     mutating func strikes(_ arrival: Ledger.Arrival) -> Bool {

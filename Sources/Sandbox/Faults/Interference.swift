@@ -64,7 +64,8 @@ struct Interference: Sendable {
             answer = Answer(fault.status ?? 200, "{\"ok\":false,\"error\":\(error)}", outcome: .untouched)
         case .invalidGrant:
             answer = Answer(
-                fault.status ?? 400, JSONText.error("invalid_grant", fault.error ?? "Token has been expired or revoked."),
+                fault.status ?? 400,
+                JSONText.error("invalid_grant", fault.error ?? "Token has been expired or revoked."),
                 outcome: .untouched)
         case .invalidClient:
             answer = Answer(
@@ -72,7 +73,8 @@ struct Interference: Sendable {
                 outcome: .untouched)
         case .html:
             answer = Answer(
-                fault.status ?? 200, fault.body ?? "<!doctype html><title>Maintenance</title><h1>We'll be back soon</h1>",
+                fault.status ?? 200,
+                fault.body ?? "<!doctype html><title>Maintenance</title><h1>We'll be back soon</h1>",
                 type: "text/html; charset=utf-8", outcome: .untouched)
         case .custom:
             answer = Answer(fault.status ?? 200, fault.body ?? "", outcome: .untouched)

@@ -1,3 +1,5 @@
+import Foundation
+
 /// An OAuth client as the provider knows it.
 struct OAuthClient: Sendable, Codable {
     let id: String
@@ -13,7 +15,9 @@ struct OAuthClient: Sendable, Codable {
 
     /// Whether authorization answers may go to `uri` (RFC 6749 §3.1.2: absolute, without a fragment).
     func accepts(redirectURI uri: String) -> Bool {
-        guard uri.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7f }), !uri.utf8.contains(UInt8(ascii: "#")) else { return false }
+        guard uri.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7f }), !uri.utf8.contains(UInt8(ascii: "#")) else {
+            return false
+        }
         if !redirectURIs.isEmpty { return redirectURIs.contains(uri) }
         guard let separator = uri.range(of: "://") else { return false }
         let authority = uri[separator.upperBound...].prefix { $0 != "/" && $0 != "?" && $0 != "\\" }

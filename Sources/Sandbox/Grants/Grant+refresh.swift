@@ -86,7 +86,8 @@ extension Grant {
         if now >= token.expiresAt { return "\(token.name) has expired" }
         if !token.isUsed {
             accessTokens[index].isUsed = true
-            if providerClass.rotation == .untilUsed, let refresh = refreshTokens.last(where: { $0.id == token.refresh }),
+            if providerClass.rotation == .untilUsed,
+                let refresh = refreshTokens.last(where: { $0.id == token.refresh }),
                 let parent = refreshTokens.lastIndex(where: { $0.id == refresh.parent && $0.death == nil })
             {
                 refreshTokens[parent].death = Death(at: now, reason: "\(token.name) was used")

@@ -22,7 +22,9 @@ extension ProviderBook {
             kill(grant, "its authorization code was used twice", now: now)
             throw .grant("the authorization code was used before; what it gave is revoked")
         }
-        guard now < code.issuedAt + AuthorizationCode.lifetime else { throw .grant("the authorization code has expired") }
+        guard now < code.issuedAt + AuthorizationCode.lifetime else {
+            throw .grant("the authorization code has expired")
+        }
         guard redirectURI == code.redirectURI else {
             throw .grant("redirect_uri is not the one of the authorization request")
         }
@@ -39,7 +41,8 @@ extension ProviderBook {
 
         let id = mint.number()
         var grant = Grant(
-            id: id, providerClass: providerClass, client: client, account: code.account, scope: code.scope, createdAt: now)
+            id: id, providerClass: providerClass, client: client, account: code.account, scope: code.scope,
+            createdAt: now)
         let pair = grant.issue(
             parent: nil, scope: code.scope, settings: settings[providerClass], now: now, mint: &mint)
         grants[id] = grant
@@ -98,6 +101,7 @@ extension ProviderBook {
 
     private func set(_ pair: TokenPair, scope: String, again: Bool, now: Double) -> IssuedSet {
         IssuedSet(
-            pair: pair, scope: scope, isAgain: again, expiresIn: max(0, Int((pair.access.expiresAt - now).rounded(.down))))
+            pair: pair, scope: scope, isAgain: again,
+            expiresIn: max(0, Int((pair.access.expiresAt - now).rounded(.down))))
     }
 }

@@ -24,7 +24,8 @@ struct ClientCredentials: Sendable {
         }
         // Both halves are form-encoded inside.
         self.init(
-            id: PercentText.decodeForm(bytes[..<colon]), secret: PercentText.decodeForm(bytes[bytes.index(after: colon)...]),
+            id: PercentText.decodeForm(bytes[..<colon]),
+            secret: PercentText.decodeForm(bytes[bytes.index(after: colon)...]),
             isBasic: true)
         if form["client_secret"] != nil {
             throw .malformed("invalid_request", "the client authenticated twice, by Basic and in the body")

@@ -16,7 +16,9 @@ enum ConnectionCut {
         var headers = answer.headers
         headers[.contentLength] = String(answer.bytes?.readableBytes ?? answer.body.contentLength ?? 1)
         let body = ResponseBody { writer in
-            if let bytes = answer.bytes, let half = bytes.getSlice(at: bytes.readerIndex, length: bytes.readableBytes / 2) {
+            if let bytes = answer.bytes,
+                let half = bytes.getSlice(at: bytes.readerIndex, length: bytes.readableBytes / 2)
+            {
                 try await writer.write(half)
             }
             try await channel.close()

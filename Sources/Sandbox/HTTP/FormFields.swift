@@ -8,7 +8,10 @@ struct FormFields: Sendable {
         for part in text.split(separator: UInt8(ascii: "&")) {
             if let equals = part.firstIndex(of: UInt8(ascii: "=")) {
                 pairs.append(
-                    (PercentText.decodeForm(part[..<equals]), PercentText.decodeForm(part[part.index(after: equals)...])))
+                    (
+                        PercentText.decodeForm(part[..<equals]),
+                        PercentText.decodeForm(part[part.index(after: equals)...])
+                    ))
             } else {
                 pairs.append((PercentText.decodeForm(part), ""))
             }
@@ -49,7 +52,8 @@ enum PercentText {
             index = bytes.index(after: index)
             if byte == UInt8(ascii: "+") {
                 plain.append(UInt8(ascii: " "))
-            } else if byte == UInt8(ascii: "%"), let second = bytes.index(index, offsetBy: 2, limitedBy: bytes.endIndex),
+            } else if byte == UInt8(ascii: "%"),
+                let second = bytes.index(index, offsetBy: 2, limitedBy: bytes.endIndex),
                 let value = UInt8(String(decoding: bytes[index..<second], as: UTF8.self), radix: 16),
                 bytes[index] != UInt8(ascii: "+"), bytes[index] != UInt8(ascii: "-")
             {

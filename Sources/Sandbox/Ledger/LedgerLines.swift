@@ -78,10 +78,6 @@ struct RecentLines<Line: Sendable>: Sendable {
         change(&lines[number % capacity])
     }
 
-    /// From the oldest to the newest, beginning with number `first`.
-    func from(_ first: Int) -> [Line] {
-        (max(first, forgotten)..<max(first, next)).compactMap { number in
-            number < next ? lines[number % capacity] : nil
-        }
-    }
+    /// From the oldest to the newest.
+    var all: [Line] { (forgotten..<next).map { lines[$0 % capacity] } }
 }
