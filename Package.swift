@@ -114,7 +114,7 @@ var targets: [Target] = [
     tests("Lifecycle", ["Lifecycle", "Jobs", "Queue", "Store", "OAuth", "Catalog", "Vault", "Egress", "Sandbox", "Postgres", "Schema", "Pacing", "Credentials", "TestSupport"]),
     tests("Connect", ["Connect", "Lifecycle", "Jobs", "Queue", "Store", "OAuth", "Catalog", "Vault", "Egress", "Sandbox", "Postgres", "Schema", "Pacing", "Credentials", "TestSupport"]),
     tests("Webhooks", ["Webhooks", "Jobs", "Queue", "Store", "Vault", "Egress", "Postgres", "Schema", "Pacing", "Credentials", "TestSupport"], resources: [.copy("Vectors")]),
-    tests("Sandbox", ["Sandbox", "Egress", "Pacing"]),
+    tests("Sandbox", ["Sandbox", "Vault", logging]),
     tests("Front", ["Front", "Bootstrap", "Sandbox", "Connect", "Lifecycle", "Webhooks", "Jobs", "Queue", "Store", "OAuth", "Catalog", "Vault", "Egress", "Postgres", "Schema", "Pacing", "Credentials", "TestSupport", hummingbird]),
     tests("CLI", ["CLI", "Bootstrap", "TestSupport", "EmbeddedPostgres"]),
     tests("Fleet", ["Sandbox", "Egress", "Postgres", "Schema", "Store", "Vault", "Pacing", "Credentials", "EmbeddedPostgres", "TestSupport"]),

@@ -47,14 +47,18 @@ package final class SandboxServer: Service {
                 bound.succeed(port)
             },
             logger: logger)
+        var shutdown = ServiceGroupConfiguration(services: [application], logger: logger)
+        shutdown.maximumGracefulShutdownDuration = .seconds(5)
+        let group = ServiceGroup(configuration: shutdown)
+        // Unstructured, so that a cancellation becomes a graceful shutdown: answers on their way are still sent.
+        let serving = Task { try await group.run() }
+        let keeping = keeper.map { keeper in Task { await keeper.keep() } }
+        defer { keeping?.cancel() }
         try await withTaskCancellationOrGracefulShutdownHandler {
-            try await withThrowingTaskGroup(of: Void.self) { group in
-                if let keeper { group.addTask { await keeper.keep() } }
-                try await application.run()
-                group.cancelAll()
-            }
+            try await serving.value
         } onCancelOrGracefulShutdown: { [state] in
             state.releaseAll()
+            Task { await group.triggerGracefulShutdown() }
         }
         try keeper?.save()
     }
