@@ -91,7 +91,7 @@ var targets: [Target] = [
         "Front",
         ["Bootstrap", "Lifecycle", "Connect", "Webhooks", "Jobs", "Queue", "Store", "OAuth", "Catalog", "Vault", "Egress", "Postgres", "Pacing", "Credentials", hummingbird, httpTypes, nioCore, mustache, logging, metrics, lifecycleService],
         resources: [.copy("Assets")]),
-    process("Sandbox", ["Vault", "Pacing", "Credentials", hummingbird, httpTypes, nioCore, logging, lifecycleService]),
+    process("Sandbox", ["CLibCrypto", "Vault", "Pacing", "Credentials", hummingbird, httpTypes, nioCore, logging, lifecycleService]),
 
     .executableTarget(
         name: "CLI",
@@ -117,7 +117,7 @@ var targets: [Target] = [
     tests("Lifecycle", ["Lifecycle", "Escrow", "Jobs", "Queue", "Store", "OAuth", "Catalog", "Vault", "Egress", "Sandbox", "Postgres", "Schema", "Pacing", "Credentials", "TestSupport"]),
     tests("Connect", ["Connect", "Lifecycle", "Escrow", "Jobs", "Queue", "Store", "OAuth", "Catalog", "Vault", "Egress", "Sandbox", "Postgres", "Schema", "Pacing", "Credentials", "TestSupport"]),
     tests("Webhooks", ["Webhooks", "Jobs", "Queue", "Store", "Vault", "Egress", "Postgres", "Schema", "Pacing", "Credentials", "TestSupport"], resources: [.copy("Vectors")]),
-    tests("Sandbox", ["Sandbox", "Egress", "Pacing"]),
+    tests("Sandbox", ["Sandbox", "Vault", logging]),
     tests("Front", ["Front", "Bootstrap", "Sandbox", "Connect", "Lifecycle", "Webhooks", "Jobs", "Escrow", "Queue", "Store", "OAuth", "Catalog", "Vault", "Egress", "Postgres", "Schema", "Pacing", "Credentials", "TestSupport", hummingbird]),
     tests("Bootstrap", ["Bootstrap", "Credentials", "Pacing", logging, metrics]),
     tests("CLI", ["CLI", "Bootstrap", "TestSupport", "EmbeddedPostgres"]),

@@ -19,9 +19,9 @@ package struct IntegrationCatalog: Sendable {
     package init(directories: [URL] = [], variables: [String: String] = [:]) throws(CatalogError) {
         var sources: [CatalogSource] = []
         var faults: [CatalogFault] = []
-        if let bundled = Bundle.module.resourceURL?.appendingPathComponent("Resources") {
-            sources += CatalogSource.files(under: bundled, name: "bundled:", isBundled: true, faults: &faults)
-        }
+        // Not `resourceURL`: Foundation takes a folder named Resources inside a bundle for the resources themselves.
+        let bundled = Bundle.module.bundleURL.appendingPathComponent("Resources")
+        sources += CatalogSource.files(under: bundled, name: "bundled:", isBundled: true, faults: &faults)
         if sources.isEmpty {
             faults.append(
                 CatalogFault(

@@ -69,7 +69,8 @@ extension URLTemplate {
             guard case .literal(let text) = piece, let end = text.firstIndex(where: { $0 == "/" || $0 == "?" })
             else { continue }
             let head: [Piece] = end > text.startIndex ? [.literal(String(text[..<end]))] : []
-            return (Array(pieces[..<index]) + head, [.literal(String(text[end...]))] + pieces[(index + 1)...])
+            let authority = pieces[..<index].filter { $0 != .literal("") } + head
+            return (Array(authority), [.literal(String(text[end...]))] + pieces[(index + 1)...])
         }
         return (pieces.filter { $0 != .literal("") }, [])
     }
