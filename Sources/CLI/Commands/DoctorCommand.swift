@@ -1,5 +1,6 @@
 import ArgumentParser
 import Bootstrap
+import Catalog
 import Credentials
 import Escrow
 import Foundation
