@@ -15,7 +15,7 @@ struct Evergrant: AsyncParsableCommand {
         groupedSubcommands: [
             CommandGroup(
                 name: "Processes",
-                subcommands: [UpCommand.self, SchedulerCommand.self, WorkerCommand.self]),
+                subcommands: [UpCommand.self, FrontCommand.self, SchedulerCommand.self, WorkerCommand.self]),
             CommandGroup(name: "Set-up", subcommands: [MigrateCommand.self, DoctorCommand.self, APIKeysCommand.self]),
             CommandGroup(name: "Looking and repairing", subcommands: [ConnectionsCommand.self, JobsCommand.self]),
             CommandGroup(name: "Testing", subcommands: [SandboxCommand.self]),
