@@ -82,7 +82,7 @@ var targets: [Target] = [
 
     shared(
         "Bootstrap",
-        ["Lifecycle", "Connect", "Webhooks", "Jobs", "Escrow", "Queue", "Store", "OAuth", "Schema", "Postgres", "Vault", "Catalog", "Egress", "Pacing", "Credentials", configuration, logging, metrics, lifecycleService]),  // configuration to running services
+        ["Lifecycle", "Connect", "Webhooks", "Jobs", "Escrow", "Queue", "Store", "OAuth", "Schema", "Postgres", "Vault", "Catalog", "Egress", "Pacing", "Credentials", configuration, yams, logging, metrics, lifecycleService]),  // configuration to running services
 
     // processes, and the test provider
     process("Scheduler", ["Bootstrap", "Lifecycle", "Connect", "Webhooks", "Jobs", "Escrow", "Queue", "Store", "Postgres", "Pacing", "Credentials", logging, metrics, lifecycleService]),
@@ -119,6 +119,7 @@ var targets: [Target] = [
     tests("Webhooks", ["Webhooks", "Jobs", "Queue", "Store", "Vault", "Egress", "Postgres", "Schema", "Pacing", "Credentials", "TestSupport"], resources: [.copy("Vectors")]),
     tests("Sandbox", ["Sandbox", "Egress", "Pacing"]),
     tests("Front", ["Front", "Bootstrap", "Sandbox", "Connect", "Lifecycle", "Webhooks", "Jobs", "Escrow", "Queue", "Store", "OAuth", "Catalog", "Vault", "Egress", "Postgres", "Schema", "Pacing", "Credentials", "TestSupport", hummingbird]),
+    tests("Bootstrap", ["Bootstrap", "Credentials", "Pacing", logging, metrics]),
     tests("CLI", ["CLI", "Bootstrap", "TestSupport", "EmbeddedPostgres"]),
     tests("Fleet", ["Sandbox", "Egress", "Postgres", "Schema", "Store", "Vault", "Pacing", "Credentials", "EmbeddedPostgres", "TestSupport"]),
 ]

@@ -1,3 +1,5 @@
+import Catalog
+import Credentials
 import Foundation
 import Jobs
 import Logging
