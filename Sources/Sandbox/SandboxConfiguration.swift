@@ -12,7 +12,9 @@ package struct SandboxConfiguration: Sendable {
     /// What it starts with, and returns to at a reset. What a state file holds outranks it.
     package var settings = SandboxSettings()
 
-    package init() {}
+    /// The client that is known from the start, at every class, with any `https` or loopback redirect address.
+    package static let clientID = "sandbox-client"
+    package static let clientSecret = "sandbox-secret"
 
     package init(
         host: String = "127.0.0.1", port: Int = 7080, publicURL: String? = nil, stateFile: String? = nil,

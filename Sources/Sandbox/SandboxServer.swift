@@ -22,13 +22,20 @@ package final class SandboxServer: Service {
     package var port: Int { get async throws { try await bound.value } }
 
     /// Serves until shutdown or cancellation. Requests that stand at gates or hang are let go then.
-    /// - Throws: ``SandboxError`` when the state file cannot be read, and what binding the address throws.
+    /// - Throws: ``SandboxError`` when the address is taken or the state file cannot be read.
     package func run() async throws {
         do {
             try await serve()
             bound.fail(.ended)
+        } catch let error as IOError {
+            let refusal = SandboxError(
+                code: .cannotListen,
+                message: "the sandbox cannot listen on \(configuration.host):\(configuration.port): \(error); "
+                    + "stop what listens there, or choose another port")
+            bound.fail(refusal)
+            throw refusal
         } catch {
-            bound.fail(.ended)
+            bound.fail(error as? SandboxError ?? .ended)
             throw error
         }
     }
@@ -60,6 +67,8 @@ package final class SandboxServer: Service {
             state.releaseAll()
             Task { await group.triggerGracefulShutdown() }
         }
+        keeping?.cancel()
+        await keeping?.value
         try keeper?.save()
     }
 
@@ -75,6 +84,8 @@ package struct SandboxError: Error, Sendable, CustomStringConvertible {
     package enum Code: Sendable {
         /// It ended before it listened, or has ended since.
         case ended
+        /// The address is taken, or not this machine's.
+        case cannotListen
         /// The state file cannot be read.
         case stateFile
     }

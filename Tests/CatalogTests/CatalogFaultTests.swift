@@ -36,7 +36,8 @@ import Testing
         #expect(provider.replay == ReplayFacts(replayClass: .strict, harm: .family))
         #expect(provider.verdicts == .generic)
         #expect(provider.revocation == nil)
-        #expect(catalog.integration("acme-crm")?.placement == .header(name: "Authorization", prefix: "Bearer ", token: nil))
+        #expect(
+            catalog.integration("acme-crm")?.placement == .header(name: "Authorization", prefix: "Bearer ", token: nil))
     }
 
     @Test func `with a misspelt key are refused with file, line, path and the right key`() {
@@ -73,7 +74,8 @@ import Testing
             "is plain http", "not \"S265\"; did you mean S256?", "not \"windowd\"; did you mean windowed?",
             "verdicts.dead[0]: matches everything", "lifetimes.access_seconds: must be a whole number",
             "providers.Two: is no valid id", "names \"on\", which no file defines; did you mean one?",
-            "lacks the key `category`", "unknown key `colour`; did you mean `color`?", "\"everything\" is not a network",
+            "lacks the key `category`", "unknown key `colour`; did you mean `color`?",
+            "\"everything\" is not a network",
         ] {
             #expect(text.contains(part), "\(part)")
         }

@@ -35,7 +35,10 @@ import Testing
         ("https://{domain}/token", "https://x.acme.example.com/token", true),
         ("https://{server}/token", "https://git.example.org:8443/token", false),
         ("{base}/token", "https://b.acme.example.com/base/token", true),
-        ("https://acme.example.com/{tenant}/token?region={region}", "https://acme.example.com/t1/token?region=us", false),
+        (
+            "https://acme.example.com/{tenant}/token?region={region}", "https://acme.example.com/t1/token?region=us",
+            false
+        ),
     ])
     func `fill in values by their types`(template: String, expected: String, isOutside: Bool) throws {
         guard !expected.isEmpty else {
@@ -51,7 +54,10 @@ import Testing
         #expect(url.hostIsOutside == isOutside)
     }
 
-    @Test(arguments: ["evil.com", "evil.com/#", "a.b", "xn--e1awd7f", "user@evil", "a:8443", "Acme", "acme.", "acme\u{3002}evil", "", "%2e"])
+    @Test(arguments: [
+        "evil.com", "evil.com/#", "a.b", "xn--e1awd7f", "user@evil", "a:8443", "Acme", "acme.", "acme\u{3002}evil", "",
+        "%2e",
+    ])
     func `refuse what would lead to another host`(value: String) throws {
         let url = try catalog(tokenURL: "https://{name}.acme.example.com/token").tokenURL
         let error = #expect(throws: InvalidValue.self) { try url.resolve(["name": value]) }
@@ -77,7 +83,8 @@ import Testing
         "https://x{name}.acme.example.com/token", "https://{name}acme.example.com/token", "https://{name}.com/token",
         "https://{name}/token", "https://{tenant}.acme.example.com/", "https://{words}.acme.example.com/",
         "https://acme.example.com/{words}", "https://acme.example.com/{domain}", "https://acme.example.com/{base}",
-        "{domain}/token", "https://{base}/token", "https://acme.example.com/{unknown}", "https://acme.example.com/{tenant",
+        "{domain}/token", "https://{base}/token", "https://acme.example.com/{unknown}",
+        "https://acme.example.com/{tenant",
         "https://{name}.{region}.acme.example.com/token",
     ])
     func `that break a rule are refused when the catalog is loaded`(template: String) {

@@ -116,6 +116,20 @@ import Vault
         }
     }
 
+    @Test func `the key page makes a key that works`() async throws {
+        try await withSandbox { sandbox async throws in
+            #expect(try await sandbox.get("/key").text.contains("Make a key"))
+            let page = try await sandbox.post("/key", [("account", "<b>@example.com")])
+            #expect(page.status == 201)
+            #expect(!page.text.contains("<b>@"))
+            let rest = try #require(page.text.firstRange(of: "id=\"key\">")).upperBound
+            let key = String(page.text[rest...].prefix { $0 != "<" })
+            #expect(key.hasPrefix("sk_sandbox_"))
+            let me = try await sandbox.send("GET", "/key/api/me", headers: [("x-api-key", key)])
+            #expect(me.text("email") == "<b>@example.com")
+        }
+    }
+
     @Test func `paths outside the endpoints are 404`() async throws {
         try await withSandbox { sandbox async throws in
             for path in ["//strict/api/me", "/strict", "/nope/token", "/strict/token/", "/strict/api", "/control/nope"]

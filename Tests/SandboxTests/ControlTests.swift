@@ -71,4 +71,27 @@ import Testing
             #expect(try await sandbox.control("DELETE", "clients/sandbox-client").status == 404)
         }
     }
+
+    @Test func `a taken port stops the start and says so`() async throws {
+        try await withSandbox { sandbox async throws in
+            let error = await #expect(throws: SandboxError.self) {
+                try await withSandbox(SandboxConfiguration(port: sandbox.port)) { _ in }
+            }
+            #expect(error?.code == .cannotListen)
+            #expect(error?.message.contains("127.0.0.1:\(sandbox.port)") == true)
+        }
+    }
+
+    @Test func `shutdown ends the wait at a gate`() async throws {
+        let waiting = try await withSandbox { sandbox async throws in
+            let gate = sandbox.state.add(gate: Selector(), point: .before, limit: nil)
+            let connection = try WireConnection(port: sandbox.port)
+            try connection.send("GET", "/control/gates/\(gate.name)/wait?timeout_ms=600000", headers: [], body: nil)
+            // Answered after the other has been read, on one event loop or another: either way the wait ends.
+            #expect(try await sandbox.control("GET", "gates").status == 200)
+            return connection
+        }
+        let answer = try waiting.receive()
+        #expect(answer.isEmpty || answer.status == 408)
+    }
 }

@@ -57,11 +57,11 @@ import Testing
     @Test func `a file that is no state stops the start and says so`() async throws {
         try await withFile { path in
             try Data("{\"version\":1}".utf8).write(to: URL(fileURLWithPath: path))
-            await #expect {
+            let error = await #expect(throws: SandboxError.self) {
                 try await withSandbox(SandboxConfiguration(port: 0, stateFile: path)) { _ in }
-            } throws: { error in
-                (error as? SandboxError)?.message.contains(path) == true || (error as? SandboxError)?.code == .ended
             }
+            #expect(error?.code == .stateFile)
+            #expect(error?.message.contains(path) == true)
             #expect(try String(contentsOfFile: path, encoding: .utf8) == "{\"version\":1}")
         }
     }

@@ -51,7 +51,7 @@ extension SandboxState {
     package func makeKey(account: String) -> String {
         withBook { book, now in
             let key = APIKey(
-                id: book.mint.number(), value: TokenMint.value("sbx_key_"), account: account, createdAt: now)
+                id: book.mint.number(), value: TokenMint.value("sk_sandbox_"), account: account, createdAt: now)
             book.keys[key.value] = key
             book.revision += 1
             return key.value

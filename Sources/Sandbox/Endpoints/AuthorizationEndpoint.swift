@@ -13,7 +13,7 @@ struct AuthorizationEndpoint: Sendable {
         var fields = target.fields
         if request.method == .post {
             guard let body = try? await request.body.collect(upTo: 65_536) else {
-                return page(413, ConsentPage.fault("The body is cut, or over 64 KiB."))
+                return page(413, ProviderPage.fault("The body is cut, or over 64 KiB."))
             }
             fields = FormFields(parsing: body.readableBytesView).adding(fields)
         }
@@ -22,7 +22,7 @@ struct AuthorizationEndpoint: Sendable {
         do {
             asked = try AuthorizationRequest(fields, clients: clients)
         } catch {
-            return page(400, ConsentPage.fault(error.reason))
+            return page(400, ProviderPage.fault(error.reason))
         }
         let issuer = "\(issuer)/\(providerClass.rawValue)"
         let challenge: String?
@@ -39,7 +39,7 @@ struct AuthorizationEndpoint: Sendable {
         switch decision {
         case "allow":
             guard !account.isEmpty, account.utf8.count <= 254 else {
-                return page(400, ConsentPage.fault("The account must be 1 to 254 bytes long."))
+                return page(400, ProviderPage.fault("The account must be 1 to 254 bytes long."))
             }
             let code = state.issueCode(
                 asked, providerClass: providerClass, account: account, challenge: challenge,
@@ -53,11 +53,11 @@ struct AuthorizationEndpoint: Sendable {
             let known = state.accounts(of: providerClass)
             return page(
                 200,
-                ConsentPage.consent(
+                ProviderPage.consent(
                     client: asked.client, providerClass: providerClass, scope: fields["scope"], account: account,
                     known: known, query: String(target.query)))
         default:
-            return page(400, ConsentPage.fault("The decision must be allow or deny."))
+            return page(400, ProviderPage.fault("The decision must be allow or deny."))
         }
     }
 
@@ -69,15 +69,7 @@ struct AuthorizationEndpoint: Sendable {
             ])
     }
 
-    private func page(_ status: Int, _ html: String) -> Response {
-        Answer(
-            status, html, type: "text/html; charset=utf-8", outcome: .served,
-            headers: [
-                .cacheControl: "no-store",
-                .contentSecurityPolicy: "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
-            ]
-        ).response
-    }
+    private func page(_ status: Int, _ html: String) -> Response { Page.answer(status, html).response }
 }
 
 extension SandboxState {

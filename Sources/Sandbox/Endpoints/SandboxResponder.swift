@@ -43,6 +43,8 @@ struct SandboxResponder: HTTPResponder {
             }
         }
         switch target.path {
+        case "/key" where request.method == .get || request.method == .post:
+            return await KeyEndpoint(state: control.state).respond(request)
         case "/healthz":
             return Answer(200, "ok\n", type: "text/plain", outcome: .served).response
         case "/":
@@ -58,7 +60,8 @@ struct SandboxResponder: HTTPResponder {
         OAuth:   /{class}/authorize  /{class}/token  /{class}/revoke  /{class}/introspect
         API:     /{class}/api/me  echo  items  large?bytes=  slow?ms=
         Classes: \(ProviderClass.allCases.map(\.rawValue).joined(separator: ", "))
-        Client:  sandbox-client with sandbox-secret
+        Client:  \(SandboxConfiguration.clientID) with \(SandboxConfiguration.clientSecret)
+        Keys:    /key
         Control: /control/settings  clients  keys  faults  gates  grants  ledger  lookup  clock  revoke  reset
 
         """

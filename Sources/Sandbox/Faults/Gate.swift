@@ -68,19 +68,28 @@ final class Gate: Sendable {
             return false
         }
         if isThere { return true }
-        let came = await latch.wait(atMost: limit)
-        state.withLock { $0.watchers.removeAll { $0.latch === latch } }
-        return came
+        await latch.wait(atMost: limit)
+        return state.withLock { state in
+            state.watchers.removeAll { $0.latch === latch }
+            return state.held.count >= count
+        }
     }
 
-    /// Lets the `count` that have waited longest go on, and stays closed; nil lets all go on and opens for good.
+    /// Lets the `count` that have waited longest go on, and stays closed; nil lets all go on and opens for good, and ends
+    /// the waits of those who watch.
     func release(_ count: Int? = nil) {
-        let freed = state.withLock { state in
-            if count == nil { state.isOpen = true }
+        let (freed, watchers) = state.withLock { state in
+            var watchers: [Latch] = []
+            if count == nil {
+                state.isOpen = true
+                watchers = state.watchers.map(\.latch)
+                state.watchers = []
+            }
             let freed = Array(state.held.prefix(count ?? .max))
             state.held.removeFirst(freed.count)
-            return freed
+            return (freed, watchers)
         }
         for held in freed { held.latch.open() }
+        for watcher in watchers { watcher.open() }
     }
 }

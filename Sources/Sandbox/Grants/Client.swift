@@ -10,8 +10,9 @@ struct OAuthClient: Sendable, Codable {
     /// The classes that have turned it off, and why.
     var deaths: [ProviderClass: Death] = [:]
 
-    /// `sandbox-client` with `sandbox-secret`, known from the start.
-    static let standard = OAuthClient(id: "sandbox-client", secret: "sandbox-secret", redirectURIs: [])
+    /// The client known from the start.
+    static let standard = OAuthClient(
+        id: SandboxConfiguration.clientID, secret: SandboxConfiguration.clientSecret, redirectURIs: [])
 
     /// Whether authorization answers may go to `uri` (RFC 6749 §3.1.2: absolute, without a fragment).
     func accepts(redirectURI uri: String) -> Bool {

@@ -71,8 +71,10 @@ package struct ProcessServices: Sendable {
         guard role.needsJournal else { return nil }
         guard configuration.escrow.isEnabled else {
             logger.warning(
-                "running without an escrow journal: a crash between a provider's answer and its commit loses the grant "
-                    + "at providers that rotate strictly")
+                """
+                running without an escrow journal: a crash between a provider's answer and its commit loses the grant \
+                at providers that rotate strictly
+                """)
             return nil
         }
         return try EscrowJournal(.init(directory: configuration.escrow.directory), logger: logger)

@@ -1,5 +1,5 @@
 /// The pages a person sees: plain HTML, no script.
-enum ConsentPage {
+enum ProviderPage {
     /// Asks who the user is and whether the client may have what it asks for.
     /// - Parameter query: The authorization request as it came; the form posts it back.
     static func consent(
@@ -28,6 +28,35 @@ enum ConsentPage {
             <button name="decision" value="deny" formnovalidate>Deny</button>
             </div>
             </form>
+            """)
+    }
+
+    /// Asks for which account a key is wanted.
+    static func newKey(account: String) -> String {
+        document(
+            title: "Make an API key",
+            """
+            <p class="brand">Sandbox <span>key</span></p>
+            <h1>Make an API key</h1>
+            <form method="post" action="/key">
+            <label for="account">Account</label>
+            <input id="account" name="account" type="text" inputmode="email" autocomplete="off" spellcheck="false"
+             required maxlength="254" value="\(escape(account))" autofocus>
+            <p class="quiet">Any address will do: this provider is for tests.</p>
+            <div class="row"><button class="main">Make a key</button></div>
+            </form>
+            """)
+    }
+
+    /// Shows a new key.
+    static func key(_ value: String, account: String) -> String {
+        document(
+            title: "Your API key",
+            """
+            <p class="brand">Sandbox <span>key</span></p>
+            <h1>API key of <b>\(escape(account))</b></h1>
+            <p><code id="key">\(escape(value))</code></p>
+            <p class="quiet">Send it as x-api-key to /key/api.</p>
             """)
     }
 
@@ -80,7 +109,7 @@ enum ConsentPage {
         button { cursor: pointer; font-weight: 600; }
         .main { background: var(--main); border-color: var(--main); color: var(--on-main);
           order: 1; } /* first in the document, so that Enter allows */
-        .row { display: grid; grid-template-columns: 1fr 1fr; gap: .75rem; margin-top: 1.25rem; }
+        .row { display: grid; grid-auto-flow: column; grid-auto-columns: 1fr; gap: .75rem; margin-top: 1.25rem; }
         .quiet { margin: .5rem 0 0; color: var(--quiet); font-size: .875rem; }
         .brand { margin: 0 0 1.25rem; font-weight: 600; color: var(--quiet); }
         .brand span { padding: .1rem .5rem; border: 1px solid var(--line); border-radius: 1rem; font-size: .8rem; }
