@@ -55,7 +55,6 @@ extension FrontSettings {
         options.keyCacheLife = keyCacheLife
         options.callsPerConnection = callsPerConnection
         options.passthroughTimeout = passthroughTimeout
-        options.refreshTimeout = refreshTimeout
         return options
     }
 }

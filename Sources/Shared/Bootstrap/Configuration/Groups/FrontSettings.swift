@@ -27,14 +27,10 @@ package struct FrontSettings: Sendable, Hashable {
     static let passthroughTimeoutSetting = Setting(
         "front.passthrough_timeout", .duration(.seconds(1) ... .seconds(3600)), default: .seconds(60),
         "Longest wait for the head of a provider's answer to a passthrough call.")
-    static let refreshTimeoutSetting = Setting(
-        "front.refresh_timeout", .duration(.seconds(1) ... .seconds(600)), default: .seconds(30),
-        "Longest wait of a call for a refresh that it needs.")
 
     package static let rows = [
         hostSetting.row, portSetting.row, publicURLSetting.row, adminHostSetting.row, adminPortSetting.row,
         bodyLimitSetting.row, keyCacheSetting.row, callsSetting.row, passthroughTimeoutSetting.row,
-        refreshTimeoutSetting.row,
     ]
 
     package var host: String
@@ -47,7 +43,6 @@ package struct FrontSettings: Sendable, Hashable {
     package var keyCacheLife: Duration
     package var callsPerConnection: Int
     package var passthroughTimeout: Duration
-    package var refreshTimeout: Duration
 
     package init(reading reader: SettingsReader) {
         host = reader.value(Self.hostSetting)
@@ -59,7 +54,6 @@ package struct FrontSettings: Sendable, Hashable {
         keyCacheLife = reader.value(Self.keyCacheSetting)
         callsPerConnection = reader.value(Self.callsSetting)
         passthroughTimeout = reader.value(Self.passthroughTimeoutSetting)
-        refreshTimeout = reader.value(Self.refreshTimeoutSetting)
         if port == adminPort, host == adminHost {
             reader.record(
                 Self.adminPortSetting.name, "is the public listener's port too",
