@@ -36,7 +36,9 @@ import Testing
         expectWords(
             try await Program.run(
                 ["worker"],
-                environment: ["EVERGRANT_DATABASE_URL": Program.deadDatabase, "EVERGRANT_KEYRING_KEYS": Program.strangeKeyring],
+                environment: [
+                    "EVERGRANT_DATABASE_URL": Program.deadDatabase, "EVERGRANT_KEYRING_KEYS": Program.strangeKeyring,
+                ],
                 files: ["evergrant.yaml": "worker:\n  concurrency: [1\n"]), status: 78,
             ["evergrant.yaml line 3 is not valid YAML", "correct it"])
     }
@@ -113,8 +115,9 @@ import Testing
         try await withMigratedDatabase { database in
             let ending = try await Program.run(arguments, environment: ["EVERGRANT_DATABASE_URL": database.url])
             expectWords(ending, status: 64, ["evergrant: "])
-            #expect(ending.errors.contains("evergrant connections list") || ending.errors.contains("evergrant jobs list")
-                || ending.errors.contains("apikeys"), "\(ending.errors)")
+            #expect(
+                ending.errors.contains("evergrant connections list") || ending.errors.contains("evergrant jobs list")
+                    || ending.errors.contains("apikeys"), "\(ending.errors)")
         }
     }
 }

@@ -13,11 +13,15 @@ import Testing
             let environment = ["EVERGRANT_DATABASE_URL": database.url]
             let dry = try await Program.run(["migrate", "--dry-run"], environment: environment)
             #expect(dry.output.contains("create schema if not exists evergrant"))
-            let first = try #require(try json(try await Program.run(["migrate", "--json"], environment: environment)) as? [String: Any])
+            let first = try #require(
+                try json(try await Program.run(["migrate", "--json"], environment: environment)) as? [String: Any])
             #expect((first["applied"] as? [String])?.isEmpty == false)
-            let second = try #require(try json(try await Program.run(["migrate", "--json"], environment: environment)) as? [String: Any])
+            let second = try #require(
+                try json(try await Program.run(["migrate", "--json"], environment: environment)) as? [String: Any])
             #expect((second["applied"] as? [String])?.isEmpty == true)
-            #expect(try await Program.run(["migrate", "--dry-run"], environment: environment).output.contains("nothing to do"))
+            #expect(
+                try await Program.run(["migrate", "--dry-run"], environment: environment).output.contains(
+                    "nothing to do"))
         }
     }
 
@@ -25,7 +29,10 @@ import Testing
         try await withMigratedDatabase { database in
             let environment = ["EVERGRANT_DATABASE_URL": database.url]
             let made = try await Program.run(
-                ["apikeys", "create", "--environment", "shop", "--create-environment", "live", "--role", "read", "--name", "n"],
+                [
+                    "apikeys", "create", "--environment", "shop", "--create-environment", "live", "--role", "read",
+                    "--name", "n",
+                ],
                 environment: environment)
             #expect(made.status == 0, "\(made.errors)")
             let key = made.output.trimmingCharacters(in: .whitespacesAndNewlines)
@@ -46,9 +53,12 @@ import Testing
         try await withMigratedDatabase { database in
             let environment = ["EVERGRANT_DATABASE_URL": database.url]
             _ = try await Program.run(
-                ["apikeys", "create", "--environment", "test", "--create-environment", "test"], environment: environment)
+                ["apikeys", "create", "--environment", "test", "--create-environment", "test"], environment: environment
+            )
             for command in ["connections", "jobs"] {
-                #expect((try json(try await Program.run([command, "list", "--json"], environment: environment)) as? [Any])?.isEmpty == true)
+                #expect(
+                    (try json(try await Program.run([command, "list", "--json"], environment: environment)) as? [Any])?
+                        .isEmpty == true)
                 #expect(try await Program.run([command, "list"], environment: environment).output.hasPrefix("ID  "))
             }
         }

@@ -50,7 +50,9 @@ struct Examination {
     }
 
     func run() async -> [Finding] {
-        var findings = [await check("catalog") { "\(try configuration.catalog.catalog().integrations.count) integrations" }]
+        var findings = [
+            await check("catalog") { "\(try configuration.catalog.catalog().integrations.count) integrations" }
+        ]
         var keyring: Keyring?
         findings.append(
             await check("keyring") {
@@ -68,7 +70,8 @@ struct Examination {
         do {
             return Finding(check: name, isGood: true, words: try await body())
         } catch {
-            return Finding(check: name, isGood: false, words: Failure.words(for: error).text.replacing("\n", with: "; "))
+            return Finding(
+                check: name, isGood: false, words: Failure.words(for: error).text.replacing("\n", with: "; "))
         }
     }
 

@@ -19,7 +19,8 @@ struct FrontCommand: AsyncParsableCommand {
     var adminPort: Int?
     @Flag(
         name: .long,
-        help: "Run without a journal: a crash at the wrong moment then loses a grant at providers that rotate strictly.")
+        help: "Run without a journal: a crash at the wrong moment then loses a grant at providers that rotate strictly."
+    )
     var noEscrow = false
 
     func run() async throws {

@@ -11,7 +11,9 @@ struct ProcessOptions: ParsableArguments {
 
     @Flag(
         name: .long,
-        help: "Stop in order when standard input ends, and ignore Ctrl-C: for a supervisor, which then need not live to stop it.")
+        help:
+            "Stop in order when standard input ends, and ignore Ctrl-C: for a supervisor, which then need not live to stop it."
+    )
     var stopWithStdin = false
 
     /// Runs services until SIGTERM or Ctrl-C.

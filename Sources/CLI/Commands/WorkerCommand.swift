@@ -17,7 +17,8 @@ struct WorkerCommand: AsyncParsableCommand {
     var concurrency: Int?
     @Flag(
         name: .long,
-        help: "Run without a journal: a crash at the wrong moment then loses a grant at providers that rotate strictly.")
+        help: "Run without a journal: a crash at the wrong moment then loses a grant at providers that rotate strictly."
+    )
     var noEscrow = false
 
     func run() async throws {
@@ -27,7 +28,8 @@ struct WorkerCommand: AsyncParsableCommand {
         try await options.run(.worker, settings: settings) { parts, serve in
             let worker = WorkerProcess(
                 lifecycle: parts.lifecycle, queuePool: parts.queuePool, egress: parts.egress, connect: parts.connect,
-                webhooks: parts.configuration.webhooks, runner: parts.configuration.worker.runner(name: parts.role.owner))
+                webhooks: parts.configuration.webhooks,
+                runner: parts.configuration.worker.runner(name: parts.role.owner))
             await worker.prepare()
             try await serve(worker.services())
             await worker.finish()

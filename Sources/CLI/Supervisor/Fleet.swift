@@ -37,7 +37,8 @@ struct Fleet: Sendable {
         configuration.log.level = max(configuration.log.level, .warning)
         let logger = configuration.log.bootstrap(label: "up")
         let supervisor = try FleetSupervisor(program: Self.program(), say: say)
-        let cluster = configuration.database.url == nil
+        let cluster =
+            configuration.database.url == nil
             ? EmbeddedCluster(directory: directory.database, durable: true, logger: logger) : nil
 
         // One reader for all signals (the sequence allows one): the first stops in order, a second kills.
@@ -123,7 +124,8 @@ struct Fleet: Sendable {
             for name in ["sandbox", "front", "worker", "scheduler"] where await supervisor.hasEnded(name) {
                 let log = directory.log(name)
                 throw FleetError(
-                    "\(name) ended while starting; the end of \(log) says:\n  \(lastLine(of: log))", status: EX_SOFTWARE)
+                    "\(name) ended while starting; the end of \(log) says:\n  \(lastLine(of: log))", status: EX_SOFTWARE
+                )
             }
             let isSandboxUp = PortCheck.isListening(host: "127.0.0.1", port: options.sandboxPort)
             if isSandboxUp, await calls.isReady(admin: admin) { return }

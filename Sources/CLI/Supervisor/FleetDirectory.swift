@@ -68,7 +68,7 @@ struct FleetDirectory: Sendable {
         do {
             _ = try Keyring.generate(at: keyring)
             return true
-        } catch where error.code == .keyringExists {
+        } catch  where error.code == .keyringExists {
             return false
         }
     }

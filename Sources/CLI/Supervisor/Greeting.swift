@@ -29,13 +29,18 @@ struct Greeting: Sendable {
         }
         let database = isPrivateDatabase ? "private, in \(directory)/postgres" : "the one you gave"
         lines.append("  \(pad("postgres")) \(database)")
-        lines.append("  \(pad("API key")) \(apiKey.revealedText())\(isNewKey ? "  (new; kept in \(directory)/api-key)" : "")")
+        lines.append(
+            "  \(pad("API key")) \(apiKey.revealedText())\(isNewKey ? "  (new; kept in \(directory)/api-key)" : "")")
         if isNewKeyring {
-            lines.append("  \(pad("keyring")) made \(directory)/keyring: without it nobody can read the stored tokens; back it up")
+            lines.append(
+                "  \(pad("keyring")) made \(directory)/keyring: without it nobody can read the stored tokens; back it up"
+            )
         }
         lines += ["", "Try:"]
         if let link { lines.append("  1. connect a sandbox account in a browser: \(link)") }
-        lines.append("  2. list it:  curl -H \"Authorization: Bearer $(cat \(directory)/api-key)\" \(front.publicURL)/v1/connections")
+        lines.append(
+            "  2. list it:  curl -H \"Authorization: Bearer $(cat \(directory)/api-key)\" \(front.publicURL)/v1/connections"
+        )
         lines.append("  3. watch it: tail -f \(directory)/log/worker.log")
         return lines.joined(separator: "\n")
     }
