@@ -125,7 +125,8 @@ var targets: [Target] = [
 ]
 
 // SCAFFOLD: while modules land from several branches, only those that exist are built. Removed at integration.
-let present = Set(targets.filter { FileManager.default.fileExists(atPath: Context.packageDirectory + "/" + $0.path!) }.map(\.name))
+let skipped = (Context.environment["EVERGRANT_SKIP"] ?? "").split(separator: ",").map(String.init)
+let present = Set(targets.filter { !skipped.contains($0.name) && FileManager.default.fileExists(atPath: Context.packageDirectory + "/" + $0.path!) }.map(\.name))
 targets = targets.filter { present.contains($0.name) }
 if let only = Context.environment["EVERGRANT_ONLY_TESTS"] {  // SCAFFOLD
     targets = targets.filter { $0.type != .test || only.split(separator: ",").contains(Substring($0.name)) }

@@ -2,6 +2,7 @@ import Credentials
 import Foundation
 import Lifecycle
 import Postgres
+import Sandbox
 import Store
 import Testing
 

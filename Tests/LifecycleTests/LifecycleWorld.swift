@@ -117,7 +117,7 @@ struct LifecycleWorld: Sendable {
         let now = Date()
         let outcome = await services.oauth.exchange(
             code: code, callback: callback, codeVerifier: request.codeVerifier, nonce: nil, scopes: [],
-            integration: integration, provider: facts, app: app, facts: [:], startedAt: now)
+            provider: facts, app: app, facts: [:], startedAt: now)
         guard case .success(let issued) = outcome else {
             throw InvalidValue(item: "exchange", problem: "\(outcome)", repair: "see the sandbox")
         }

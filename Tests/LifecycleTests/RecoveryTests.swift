@@ -1,10 +1,12 @@
 import Credentials
+import Egress
 import Escrow
 import Foundation
 import Lifecycle
 import Logging
 import Pacing
 import Postgres
+import Sandbox
 import Store
 import Testing
 
