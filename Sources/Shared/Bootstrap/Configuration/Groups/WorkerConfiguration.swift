@@ -1,0 +1,25 @@
+import Pacing
+
+/// How many jobs a worker performs at once, and how it stops.
+package struct WorkerConfiguration: Sendable, Hashable {
+    static let concurrencySetting = Setting(
+        "worker.concurrency", .integer(1...10_000), default: 64, "Jobs performed at once by one process.")
+    static let pollSetting = Setting(
+        "worker.poll_interval", .duration(.milliseconds(1) ... .seconds(60)), default: .milliseconds(50),
+        "Longest wait between two looks for work while idle.")
+    static let graceSetting = Setting(
+        "worker.shutdown_grace", .duration(.seconds(1) ... .seconds(3600)), default: .seconds(45),
+        "After SIGTERM, time for jobs in hand to end; what is left then is given back by its lease.")
+
+    package static let rows = [concurrencySetting.row, pollSetting.row, graceSetting.row]
+
+    package var concurrency: Int
+    package var pollInterval: Duration
+    package var shutdownGrace: Duration
+
+    package init(reading reader: SettingsReader) {
+        concurrency = reader.value(Self.concurrencySetting)
+        pollInterval = reader.value(Self.pollSetting)
+        shutdownGrace = reader.value(Self.graceSetting)
+    }
+}

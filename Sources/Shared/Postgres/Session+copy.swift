@@ -1,0 +1,56 @@
+import CLibPQ
+
+#if canImport(Glibc)
+    import Glibc
+#else
+    import Musl
+#endif
+
+extension Session {
+    /// Begins `COPY … FROM STDIN`.
+    func copyStart(_ sql: String, within limit: Duration) throws(PostgresError) {
+        begin("copy", within: limit)
+        let handle = try open()
+        begin("copy", within: limit)
+        guard PQsendQuery(handle, sql) == 1 else { throw refused(handle) }
+        try flush(handle)
+        guard let result = try next(handle) else { throw lost() }
+        if PQresultStatus(result) == PGRES_COPY_IN { return PQclear(result) }
+        defer { PQclear(result) }
+        if PQresultStatus(result) == PGRES_FATAL_ERROR {
+            let error = failure(result, statement: statement)
+            while let rest = try next(handle) { PQclear(rest) }
+            throw isOpen ? error : afterLoss(error)
+        }
+        drop()
+        throw failure(.misuse, "not a COPY … FROM STDIN")
+    }
+
+    /// Sends one piece of the data; pieces need not end where rows do.
+    func copyData(_ bytes: [UInt8], within limit: Duration) throws(PostgresError) {
+        begin("copy", within: limit)
+        guard let handle, isOpen else { throw lost() }
+        while true {
+            let sent = bytes.withUnsafeBytes {
+                PQputCopyData(handle, $0.baseAddress?.assumingMemoryBound(to: CChar.self), Int32(clamping: $0.count))
+            }
+            if sent == 1 { return try flush(handle) }
+            guard sent == 0 else { throw lost() }
+            try flush(handle)
+        }
+    }
+
+    /// Ends the COPY: with an error message it is given up. Returns the number of rows copied.
+    func copyEnd(error message: String?, within limit: Duration) throws(PostgresError) -> Int {
+        begin("copy", within: limit)
+        guard let handle, isOpen else { throw lost() }
+        while true {
+            let sent = PQputCopyEnd(handle, message)
+            if sent == 1 { break }
+            guard sent == 0 else { throw lost() }
+            try flush(handle)
+        }
+        try flush(handle)
+        return try collect(handle, statement: "copy").affected
+    }
+}
