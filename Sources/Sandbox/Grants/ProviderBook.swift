@@ -33,8 +33,8 @@ struct ProviderBook: Sendable {
     /// Counts changes of what a state file holds.
     var revision = 0
     var ledger: Ledger
-    var faults: [Fault] = []
-    var gates: [Gate] = []
+    var faults: [SandboxFault] = []
+    var gates: [SandboxGate] = []
     /// Requests that may be waiting for something and whose client still waits for them.
     var waiting: Set<Int> = []
     private var requests = 0
