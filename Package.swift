@@ -91,7 +91,7 @@ var targets: [Target] = [
         "Front",
         ["Bootstrap", "Lifecycle", "Connect", "Webhooks", "Jobs", "Queue", "Store", "OAuth", "Catalog", "Vault", "Egress", "Postgres", "Pacing", "Credentials", hummingbird, httpTypes, nioCore, mustache, logging, metrics, lifecycleService],
         resources: [.copy("Assets")]),
-    process("Sandbox", ["CLibCrypto", "Vault", "Pacing", "Credentials", hummingbird, httpTypes, nioCore, logging, lifecycleService]),
+    process("Sandbox", ["CLibCrypto", "Vault", hummingbird, httpTypes, nioCore, logging, lifecycleService]),
 
     .executableTarget(
         name: "CLI",
