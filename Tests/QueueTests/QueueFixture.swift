@@ -39,6 +39,12 @@ struct QueueFixture: Sendable {
         return jobID
     }
 
+    /// The job, which must be there.
+    func record(_ jobID: Int64?) async throws -> JobRecord {
+        guard let record = try await queue.find(jobID ?? 0) else { throw QueueError(.inconsistent, "no job") }
+        return record
+    }
+
     func state(_ jobID: Int64) async throws -> JobState? { try await queue.find(jobID)?.state }
 
     /// The first column of the first row.
