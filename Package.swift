@@ -89,7 +89,7 @@ var targets: [Target] = [
     process("Worker", ["Bootstrap", "Lifecycle", "Connect", "Webhooks", "Jobs", "Escrow", "Queue", "Store", "Postgres", "Pacing", "Credentials", logging, metrics, lifecycleService]),
     process(
         "Front",
-        ["Bootstrap", "Lifecycle", "Connect", "Webhooks", "Jobs", "Queue", "Store", "OAuth", "Catalog", "Vault", "Egress", "Postgres", "Pacing", "Credentials", hummingbird, httpTypes, nioCore, mustache, logging, metrics, lifecycleService],
+        ["Lifecycle", "Connect", "Webhooks", "Jobs", "Queue", "Store", "OAuth", "Catalog", "Vault", "Egress", "Postgres", "Pacing", "Credentials", hummingbird, httpTypes, nioCore, mustache, logging, metrics, lifecycleService],
         resources: [.copy("Assets")]),
     process("Sandbox", ["CLibCrypto", "Vault", hummingbird, httpTypes, nioCore, logging, lifecycleService]),
 

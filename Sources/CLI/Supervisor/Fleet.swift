@@ -32,12 +32,29 @@ struct Fleet: Sendable {
         var configuration = try options.load()
         try checkPorts(configuration)
         try directory.prepare()
+        try directory.lock()
         let isNewKeyring = try configuration.keyring.files == [directory.keyring] && directory.makeKeyring()
         configuration.log.level = max(configuration.log.level, .warning)
         let logger = configuration.log.bootstrap(label: "up")
         let supervisor = try FleetSupervisor(program: Self.program(), say: say)
         let cluster = configuration.database.url == nil
             ? EmbeddedCluster(directory: directory.database, durable: true, logger: logger) : nil
+
+        // One reader for all signals (the sequence allows one): the first stops in order, a second kills.
+        let (stops, firstSignal) = AsyncStream<Void>.makeStream()
+        let listener = Task {
+            var count = 0
+            for await _ in signals {
+                count += 1
+                guard count > 1 else {
+                    firstSignal.yield()
+                    continue
+                }
+                say("killing what is left…")
+                await supervisor.kill()
+            }
+        }
+        defer { listener.cancel() }
 
         let settled = configuration
         let outcome: Result<Void, any Error> = await withTaskGroup(of: Result<Void, any Error>.self) { group in
@@ -55,7 +72,7 @@ struct Fleet: Sendable {
                 }
             }
             group.addTask {
-                for await _ in signals { break }
+                for await _ in stops { break }
                 return .success(())
             }
             let first = await group.next() ?? .success(())
@@ -63,7 +80,7 @@ struct Fleet: Sendable {
             return first
         }
         say("stopping…")
-        await stop(supervisor, cluster, signals)
+        await stop(supervisor, cluster)
         try outcome.get()
         say("stopped; the next start finds its data in \(options.directory)")
     }
@@ -119,20 +136,11 @@ struct Fleet: Sendable {
         }
     }
 
-    /// Callers first, then what they call. A second signal kills instead.
-    private func stop(
-        _ supervisor: FleetSupervisor, _ cluster: EmbeddedCluster?, _ signals: UnixSignalsSequence
-    ) async {
-        let impatience = Task {
-            for await _ in signals {
-                say("killing what is left…")
-                await supervisor.kill()
-            }
-        }
+    /// Callers first, then what they call.
+    private func stop(_ supervisor: FleetSupervisor, _ cluster: EmbeddedCluster?) async {
         await supervisor.stop(["front", "worker", "scheduler"])
         await supervisor.stop(["sandbox"])
         await cluster?.stop()
-        impatience.cancel()
     }
 
     private func plan(_ name: String, _ arguments: [String], _ environment: [String: String]) -> ChildPlan {

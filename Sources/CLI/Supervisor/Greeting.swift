@@ -1,5 +1,6 @@
 import Bootstrap
 import Credentials
+import Foundation
 
 /// What `evergrant up` says when everything runs: what runs where, the API key, three things to try. Under twenty lines.
 struct Greeting: Sendable {
