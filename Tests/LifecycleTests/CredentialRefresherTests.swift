@@ -1,6 +1,7 @@
 import Credentials
 import Foundation
 import Lifecycle
+import LifecycleSupport
 import Postgres
 import Sandbox
 import Store
