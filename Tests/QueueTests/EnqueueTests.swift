@@ -64,7 +64,8 @@ import Testing
     static let faults: [(String, @Sendable (inout NewJob) -> Void)] = [
         ("kind", { $0.kind = "" }), ("kind", { $0.kind = String(repeating: "k", count: 201) }),
         ("queue", { $0.queue = "" }), ("maximumAttempts", { $0.maximumAttempts = 0 }),
-        ("priority", { $0.priority = .max }), ("priority", { $0.priority = .min }), ("uniqueKey", { $0.uniqueKey = "" }),
+        ("priority", { $0.priority = .max }), ("priority", { $0.priority = .min }),
+        ("uniqueKey", { $0.uniqueKey = "" }),
         ("limitKey", { $0.limitKey = String(repeating: "l", count: 501) }),
     ]
 

@@ -200,7 +200,9 @@ import Testing
                     try await transaction.execute(
                         PostgresStatement("hold", "select from evergrant.workers for update"))
                     try await eventually {
-                        runner.state.withLock { $0.lastBeat.map { $0.duration(to: .now()) > .milliseconds(150) } ?? false }
+                        runner.state.withLock {
+                            $0.lastBeat.map { $0.duration(to: .now()) > .milliseconds(150) } ?? false
+                        }
                     }
                     _ = try await fixture.enqueue(QueueFixture.job())
                     try await Task.sleep(for: .milliseconds(100))

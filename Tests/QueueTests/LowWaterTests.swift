@@ -43,7 +43,8 @@ import Testing
         }
     }
 
-    @Test func `a job of a transaction that began before the mark and drew its id after it lies above it`() async throws {
+    @Test func `a job of a transaction that began before the mark and drew its id after it lies above it`() async throws
+    {
         try await withQueue { fixture async throws in
             _ = try await fixture.enqueue(QueueFixture.job())
             let worker = try await fixture.worker()
@@ -85,7 +86,11 @@ import Testing
     @Test func `a runner performs a job that commits long after its successors were done`() async throws {
         try await withQueue { fixture async throws in
             let log = EventLog<Int64>()
-            let runner = fixture.runner([ClosureHandler { job, _ in log.record(job.jobID); return .complete }]) {
+            let runner = fixture.runner([
+                ClosureHandler { job, _ in
+                    log.record(job.jobID); return .complete
+                }
+            ]) {
                 $0.scoutInterval = .milliseconds(1)
             }
             try await whileRunning(runner) {
@@ -103,7 +108,7 @@ import Testing
                 #expect(log.events.contains(late ?? 0))
                 // And the marks do rise.
                 try await eventually {
-                    runner.state.scoutBell.ring()
+                    _ = try await fixture.enqueue(QueueFixture.job())
                     return runner.state.withLock { $0.lanes.lows.values.max() ?? 0 } > 600
                 }
             }

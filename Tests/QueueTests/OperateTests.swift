@@ -16,7 +16,9 @@ import Testing
             try await fixture.settle(claim, Array(claim.jobs[20..<30]), act: 5, last: false)
             try await fixture.settle(claim, Array(claim.jobs[30..<40]), act: 6, last: false)
             _ = try await fixture.queue.enqueue(
-                (0..<10).map { QueueFixture.job("k\($0 % 2)", environmentID: 1 + Int64($0 % 2), priority: Int16($0 % 3)) })
+                (0..<10).map {
+                    QueueFixture.job("k\($0 % 2)", environmentID: 1 + Int64($0 % 2), priority: Int16($0 % 3))
+                })
             _ = try await fixture.queue.enqueue((0..<10).map { QueueFixture.job("k\($0 % 2)", runAt: tomorrow) })
 
             func all(_ filter: JobFilter) async throws -> [JobRecord] {
@@ -43,7 +45,9 @@ import Testing
             #expect(try await all(JobFilter(kind: "k1", limit: 6)).count == 25)
             #expect(try await all(JobFilter(environmentID: 2)).count == 5)
             #expect(try await all(JobFilter(environmentID: 99)).isEmpty)
-            for filter in [JobFilter(limit: 0), JobFilter(limit: 201), JobFilter(cursor: "x"), JobFilter(cursor: "9.1.1")] {
+            for filter in [
+                JobFilter(limit: 0), JobFilter(limit: 201), JobFilter(cursor: "x"), JobFilter(cursor: "9.1.1"),
+            ] {
                 await #expect(throws: QueueError.self) { try await fixture.queue.list(filter) }
             }
         }

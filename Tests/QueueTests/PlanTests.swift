@@ -29,8 +29,8 @@ import Testing
             #expect(plan.contains("Tid Scan on jobs_ready"), "\(plan)")
             #expect(plan.contains("Index Scan using jobs_ready_lane on jobs_ready"), "\(plan)")
             #expect(!plan.contains("Seq Scan on jobs_ready"), "\(plan)")
-            #expect(plan.contains("using leases_pkey on leases"), "\(plan)")
-            #expect(plan.contains("using lease_marks_pkey on lease_marks"), "\(plan)")
+            #expect(plan.contains("leases_pkey") && !plan.contains("Seq Scan on leases"), "\(plan)")
+            #expect(plan.contains("lease_marks_pkey") && !plan.contains("Seq Scan on lease_marks"), "\(plan)")
         }
     }
 
@@ -51,6 +51,18 @@ import Testing
 
     @Test func `lists in line and of what is due read in index order`() async throws {
         try await withQueue { fixture async throws in
+            _ = try await fixture.enqueue(QueueFixture.job())
+            try await fixture.run(
+                """
+                insert into evergrant.jobs_ready (queue, kind, priority, args)
+                select 1 + g % 5, 1, g % 4, '{}' from generate_series(1, 5000) g;
+                insert into evergrant.jobs_scheduled
+                select now() + g * interval '1 second', 10000 + g,
+                    evergrant.fresh_job(10000 + g, 1, 1, 1::smallint, 25::smallint, null, null, null, '{}')
+                from generate_series(1, 5000) g;
+                analyze evergrant.jobs_ready;
+                analyze evergrant.jobs_scheduled;
+                """)
             let types = "text, int, int[], int, bigint, bigint"
             let ready = try await plan(
                 fixture, Statements.listReady, types: types, arguments: "null, null, null, 10, null, null")

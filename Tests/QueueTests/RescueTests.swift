@@ -97,7 +97,8 @@ import Testing
         }
     }
 
-    @Test func `workers that settle with their effects and rescuers that are wrong leave each effect once`() async throws
+    @Test func `workers that settle with their effects and rescuers that are wrong leave each effect once`()
+        async throws
     {
         try await withQueue { fixture async throws in
             try await fixture.run("create table effects (job bigint)")
@@ -137,7 +138,9 @@ import Testing
             }
             #expect(try await fixture.value("select count(distinct job) from effects", as: Int.self) == 300)
             #expect(try await fixture.value("select count(*) from effects", as: Int.self) == 300)
-            #expect(try await fixture.value("select count(distinct job_id) from evergrant.jobs_finished", as: Int.self) == 300)
+            #expect(
+                try await fixture.value("select count(distinct job_id) from evergrant.jobs_finished", as: Int.self)
+                    == 300)
         }
     }
 }

@@ -194,11 +194,13 @@ extension QueueFixture {
         let state = RunnerState(JobRunnerConfiguration())
         state.withLock { $0.ledger.add(lease, keyed: false, jobs: claim.jobs) }
         return JobSettlement(
-            job: leased(jobID, lease: lease, size: claim.jobs.count), backoff: ClosureHandler { _, _ in .complete }.backoff,
+            job: leased(jobID, lease: lease, size: claim.jobs.count),
+            backoff: ClosureHandler { _, _ in .complete }.backoff,
             runner: state)
     }
 
-    func leased(_ jobID: Int64, attempt: Int = 1, of most: Int = 25, lease: LeaseReference, size: Int = 1) -> LeasedJob {
+    func leased(_ jobID: Int64, attempt: Int = 1, of most: Int = 25, lease: LeaseReference, size: Int = 1) -> LeasedJob
+    {
         LeasedJob(
             jobID: jobID, kind: "test", arguments: Array("{}".utf8), environmentID: 1, queue: "default", priority: 2,
             attempt: attempt, maximumAttempts: most, crashes: 0, limitKey: nil, lease: lease, leaseSize: size)

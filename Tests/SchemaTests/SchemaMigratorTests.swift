@@ -8,7 +8,8 @@ import Testing
 private let quiet = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
 
 @Suite struct SchemaMigratorTests {
-    private let first = Migration(version: 1, name: "first", sql: "create table evergrant.a (x int); insert into evergrant.a values (1);")
+    private let first = Migration(
+        version: 1, name: "first", sql: "create table evergrant.a (x int); insert into evergrant.a values (1);")
     private let second = Migration(version: 2, name: "second", sql: "create table evergrant.b (x int);")
 
     private func migrator(_ pool: PostgresPool, _ migrations: Migration...) throws -> SchemaMigrator {
@@ -68,7 +69,8 @@ private let quiet = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
             let error = await #expect(throws: SchemaError.self) { try await migrator(pool, first).check() }
             #expect(error?.code == .newer)
             #expect(error?.description.contains("second") == true)
-            #expect(await #expect(throws: SchemaError.self) { try await migrator(pool, first).migrate() }?.code == .newer)
+            #expect(
+                await #expect(throws: SchemaError.self) { try await migrator(pool, first).migrate() }?.code == .newer)
         }
     }
 

@@ -41,7 +41,8 @@ import Testing
             let allowed = [
                 "insert into evergrant.jobs_ready (queue, kind, priority, args) values (1, 1, 1, '{}')",
                 "select * from evergrant.enqueue_keyed(0::smallint, '{k}', 1, 1::smallint, 1, array['{}'::jsonb])",
-                "select evergrant.history_make(20)", "select evergrant.history_drop(3, 90)", "select * from evergrant.jobs",
+                "select evergrant.history_make(20)", "select evergrant.history_drop(3, 90)",
+                "select * from evergrant.jobs",
                 "select version from evergrant.schema_migrations",
             ]
             for sql in allowed { #expect(try await attempt(sql, as: roles.service, pool) == nil, "\(sql)") }
