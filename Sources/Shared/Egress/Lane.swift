@@ -216,8 +216,12 @@ final class Lane: @unchecked Sendable {
 
     private func flush() {
         guard !touched.isEmpty else { return }
-        for transfer in touched { transfer.flush() }
-        touched.removeAll(keepingCapacity: true)
+        // Resuming may touch again.
+        var flushed: [Transfer] = []
+        swap(&touched, &flushed)
+        for transfer in flushed {
+            if transfer.flush() { obey(.resume(transfer)) }
+        }
     }
 
     private func tearDown() {
