@@ -84,7 +84,7 @@ final class WebhookReceiver: Sendable {
         case .status(let status, let headers):
             let lines = ["HTTP/1.1 \(status) Told", "content-length: 0", "connection: close"] + headers
             let bytes = Array((lines.joined(separator: "\r\n") + "\r\n\r\n").utf8)
-            _ = send(connection, bytes, bytes.count, Int32(MSG_NOSIGNAL.rawValue))
+            _ = send(connection, bytes, bytes.count, Int32(MSG_NOSIGNAL))
         }
     }
 
