@@ -22,7 +22,7 @@ extension HTTPProblem {
         case let error as InvalidValue: self = .invalid(error.item, "\(error.problem); \(error.repair)")
         case let error as FormError:
             self = .invalid(error.faults.map { Fault(field: $0.item, problem: "\($0.problem); \($0.repair)") })
-        case let error as LifecycleError: self.init(error)
+        case let error as CredentialError: self.init(error)
         case let error as EgressFailure: self.init(error)
         case let error as PostgresError: self.init(error)
         case is NIOTooManyBytesError: self = .bodyTooLarge(limit: limit)
@@ -70,6 +70,24 @@ extension HTTPProblem {
         isRetryable = error.code.isRetryable
         if let field = error.field { faults = [Fault(field: field, problem: error.detail ?? error.hint)] }
     }
+
+    private init(_ error: CredentialError) {
+        switch error.code {
+        case .unknownConnection: self = .connectionNotFound
+        case .pending, .broken, .deleted:
+            self.init(
+                error.code == .deleted ? .gone : .conflict, error.code.rawValue, Self.sentence(error.description),
+                hint: error.code == .broken ? "POST /v1/connections/{id}/reconnect makes a link for its user" : nil)
+        case .refreshFailed:
+            self.init(
+                .serviceUnavailable, error.code.rawValue, Self.sentence(error.description),
+                hint: error.retryAfter == nil ? nil : "send the call again after Retry-After")
+            isRetryable = error.retryAfter != nil
+        }
+        retryAfter = error.retryAfter.map { max(1, Int($0.components.seconds)) }
+    }
+
+    private static func sentence(_ text: String) -> String { text.prefix(1).uppercased() + text.dropFirst() + "." }
 
     private init(_ failure: EgressFailure) {
         switch failure.code {

@@ -16,8 +16,6 @@ package struct FrontOptions: Sendable, Hashable {
     package var callsPerConnection = 100
     /// Longest wait for a provider's first byte in passthrough. Default 60 s.
     package var passthroughTimeout: Duration = .seconds(60)
-    /// Longest wait for a refresh that a call needs. Default 30 s.
-    package var refreshTimeout: Duration = .seconds(30)
 
     package init(
         publicAddress: ListenAddress = ListenAddress(host: "127.0.0.1", port: 8080),

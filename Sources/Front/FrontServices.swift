@@ -6,33 +6,33 @@ import Logging
 import Postgres
 import Queue
 import Vault
+import Webhooks
 
 /// The parts the front is assembled from. Bootstrap makes them; tests make their own.
 package struct FrontServices: Sendable {
-    package let pool: PostgresPool
-    package let vault: CredentialVault
-    package let catalog: IntegrationCatalog
-    package let egress: EgressClient
-    package let connect: ConnectFlow
+    package let lifecycle: LifecycleServices
     package let refresher: CredentialRefresher
-    package let queue: JobQueue
+    package let connect: ConnectFlow
+    package let egress: EgressClient
+    package let webhooks: WebhookConfiguration
     /// The metrics of this process in Prometheus text format 0.0.4.
     package let prometheusText: @Sendable () -> String
-    package let logger: Logger
 
     package init(
-        pool: PostgresPool, vault: CredentialVault, catalog: IntegrationCatalog, egress: EgressClient,
-        connect: ConnectFlow, refresher: CredentialRefresher, queue: JobQueue,
-        prometheusText: @escaping @Sendable () -> String, logger: Logger
+        lifecycle: LifecycleServices, refresher: CredentialRefresher, connect: ConnectFlow, egress: EgressClient,
+        webhooks: WebhookConfiguration, prometheusText: @escaping @Sendable () -> String
     ) {
-        self.pool = pool
-        self.vault = vault
-        self.catalog = catalog
-        self.egress = egress
-        self.connect = connect
+        self.lifecycle = lifecycle
         self.refresher = refresher
-        self.queue = queue
+        self.connect = connect
+        self.egress = egress
+        self.webhooks = webhooks
         self.prometheusText = prometheusText
-        self.logger = logger
     }
+
+    var pool: PostgresPool { lifecycle.pool }
+    var vault: CredentialVault { lifecycle.vault }
+    var catalog: IntegrationCatalog { lifecycle.catalog }
+    var queue: JobQueue { lifecycle.queue }
+    var logger: Logger { lifecycle.logger }
 }

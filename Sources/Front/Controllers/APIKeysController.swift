@@ -1,4 +1,6 @@
+import Credentials
 import Foundation
+import HTTPTypes
 import Hummingbird
 import Postgres
 import Store

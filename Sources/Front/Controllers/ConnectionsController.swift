@@ -1,6 +1,7 @@
 import Connect
 import Credentials
 import Foundation
+import HTTPTypes
 import Hummingbird
 import Lifecycle
 import Store
@@ -9,7 +10,7 @@ import Store
 struct ConnectionsController {
     let services: FrontServices
     let sessions: SessionsController
-    let configuration: FrontOptions
+    let bodyLimit: Int
 
     func addRoutes(to routes: APIRoutes) {
         routes.add("/v1/connections", [.get: APICall(.read, list)])
@@ -60,7 +61,7 @@ struct ConnectionsController {
             let metadata: JSONObject?
         }
         let found = try await find(context)
-        let body = try await request.fields(Body.self, limit: configuration.maximumBodyBytes)
+        let body = try await request.fields(Body.self, limit: bodyLimit)
         let changed = try await Connections.patch(
             id: found.id, name: try body.name.map(ConnectionFields.name), tags: try body.tags.map(ConnectionFields.tags),
             metadata: try body.metadata.map(ConnectionFields.metadata), in: services.pool)
@@ -71,24 +72,32 @@ struct ConnectionsController {
     /// Unusable at once; revoked at the provider by a job.
     @Sendable private func delete(_ request: Request, _ context: FrontRequestContext) async throws -> Reply {
         let found = try await find(context)
-        try await ConnectionDeletion.request(
-            uid: found.uid, environmentID: found.environmentID, actor: context.actor, pool: services.pool,
-            queue: services.queue)
-        return .connection(try await find(context))
+        let deleted = try await ConnectionRevocation(services.lifecycle).request(
+            uid: found.uid, environmentID: found.environmentID, actor: context.actor)
+        guard let deleted else { throw HTTPProblem.connectionNotFound }
+        return .connection(deleted)
     }
 
     @Sendable private func refresh(_ request: Request, _ context: FrontRequestContext) async throws -> Reply {
         let found = try await find(context)
-        _ = try await services.refresher.credential(
-            for: found.uid, environmentID: found.environmentID, atLeast: found.generation + 1,
-            deadline: configuration.refreshTimeout)
-        return .connection(try await find(context))
+        let fresh = try await services.refresher.refreshNow(uid: found.uid, environmentID: found.environmentID)
+        return .connection(fresh.connection)
     }
 
+    /// Probes the credential now: the answer tells what was found, and the connection as it stands after it.
     @Sendable private func validate(_ request: Request, _ context: FrontRequestContext) async throws -> Reply {
         let found = try await find(context)
-        try await services.validator.validate(found.uid, environmentID: found.environmentID)
-        return .connection(try await find(context))
+        let finding = try await ConnectionValidation(services.lifecycle, refresher: services.refresher)
+            .validate(connectionID: found.id)
+        let word =
+            switch finding {
+            case .alive: "alive"
+            case .refused: "refused"
+            case .trouble: "trouble"
+            case .notTested: "not_tested"
+            }
+        let document = try await find(context).document
+        return Reply(body: Array(#"{"finding":"\#(word)","connection":"#.utf8) + document + Array("}".utf8))
     }
 
     /// A session that renews this connection in place: what the app mints when its user clicks "reconnect".
@@ -101,7 +110,7 @@ struct ConnectionsController {
             let expires_in: Int?
         }
         let found = try await find(context)
-        let body = try await request.fields(Body.self, limit: configuration.maximumBodyBytes)
+        let body = try await request.fields(Body.self, limit: bodyLimit)
         var wanted = SessionRequest(identity: found.identity)
         wanted.connection = found.uid
         wanted.redirectURL = body.redirect_url
@@ -118,7 +127,7 @@ struct ConnectionsController {
             let allow_other_account: Bool?
         }
         let found = try await find(context)
-        let body = try await request.fields(Body.self, limit: configuration.maximumBodyBytes)
+        let body = try await request.fields(Body.self, limit: bodyLimit)
         let changed = try await services.connect.replaceKey(
             of: found.uid, environmentID: found.environmentID, form: body.fields,
             allowsOtherAccount: body.allow_other_account ?? false, actor: context.actor)
@@ -126,13 +135,11 @@ struct ConnectionsController {
     }
 
     @Sendable private func events(_ request: Request, _ context: FrontRequestContext) async throws -> Reply {
-        let query = try QueryReader(request, allowing: ["limit", "cursor"])
+        let query = try QueryReader(request, allowing: ["limit"])
         let found = try await find(context)
-        let limit = try query.integer("limit", 1...200, default: 50)
         let rows = try await Events.list(
-            connectionID: found.id, after: try Cursor.parse(query["cursor"]), limit: limit, in: services.pool)
-        return .page(
-            rows.map(\.document), next: rows.count == limit ? rows.last.map { Cursor.text($0.id) } : nil)
+            connectionID: found.id, limit: try query.integer("limit", 1...1000, default: 100), in: services.pool)
+        return .page(rows.map(\.document), next: nil)
     }
 
     private func find(_ context: FrontRequestContext) async throws -> ConnectionRecord {

@@ -1,14 +1,15 @@
 import Connect
 import Credentials
 import Foundation
+import HTTPTypes
 import Hummingbird
+import Postgres
 import Store
 import Vault
 
 /// `/v1/environment` (the key's own), `/v1/environments` (those of its mode, for operators), `/v1/api-keys`.
 struct EnvironmentsController {
     let services: FrontServices
-    let authenticator: KeyAuthenticator
     let bodyLimit: Int
 
     func addRoutes(to routes: APIRoutes) {

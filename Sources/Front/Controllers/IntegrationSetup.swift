@@ -2,6 +2,7 @@ import Catalog
 import Connect
 import Credentials
 import Foundation
+import HTTPTypes
 import Postgres
 import Store
 import Vault

@@ -2,6 +2,7 @@ import Catalog
 import Connect
 import Credentials
 import Foundation
+import HTTPTypes
 import Hummingbird
 import Store
 

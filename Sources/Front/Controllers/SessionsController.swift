@@ -1,6 +1,7 @@
 import Connect
 import Credentials
 import Foundation
+import HTTPTypes
 import Hummingbird
 import Store
 

@@ -20,6 +20,8 @@ struct APIRoutes {
     let idempotency: Idempotency
 
     func add(_ path: RouterPath, _ calls: [HTTPRequest.Method: APICall]) {
+        let authenticator = authenticator
+        let idempotency = idempotency
         for (method, call) in calls {
             router.on(path, method: method) { request, context in
                 var context = context

@@ -1,4 +1,5 @@
 import Credentials
+import HTTPTypes
 import Hummingbird
 import Postgres
 import Store

@@ -42,7 +42,7 @@ struct RequestBoundary: RouterMiddleware {
         let route = context.endpointPath ?? "unmatched"
         let seconds = Double(took.components.seconds) + Double(took.components.attoseconds) / 1e18
         Timer(
-            label: "evergrant_http_request_seconds",
+            label: "http_request_seconds",
             dimensions: [("listener", listener), ("method", method(request)), ("route", route), ("status", "\(status)")]
         ).recordNanoseconds(Int64(seconds * 1e9))
         logger.info(

@@ -5,6 +5,7 @@ import HTTPTypes
 import Hummingbird
 import Lifecycle
 import OAuth
+import Store
 
 /// One passthrough call, ready to be sent with one credential or, after a refresh, another.
 struct Call {
@@ -13,12 +14,13 @@ struct Call {
     let target: PassthroughTarget
     let body: CallerBody
     let integration: Integration
+    let app: OAuthApp?
 
     init(
         _ request: Request, _ target: PassthroughTarget, _ credential: UsableCredential, body: CallerBody,
-        _ catalog: IntegrationCatalog
-    ) throws {
-        guard let integration = catalog.integration(credential.record.integration) else {
+        _ services: FrontServices
+    ) async throws {
+        guard let integration = services.catalog.integration(credential.connection.integration) else {
             throw HTTPProblem(
                 .conflict, "unknown_integration", "The catalog no longer has this connection's integration.",
                 hint: "restore its file, or delete the connection")
@@ -28,6 +30,16 @@ struct Call {
         self.target = target
         self.body = body
         self.integration = integration
+        // Only an operator's own host stands with the app: all others need no look-up.
+        guard !integration.operatorParameters.isEmpty, let id = credential.connection.oauthAppID,
+            let stored = try await OAuthApps.find(id: id, in: services.pool)
+        else {
+            app = nil
+            return
+        }
+        app = OAuthApp(
+            clientID: stored.clientID, clientSecret: nil, redirectURI: "",
+            parameters: try OAuthAppSettings(stored.parameters).parameters)
     }
 
     func request(_ credential: UsableCredential) throws -> EgressRequest {
@@ -36,13 +48,13 @@ struct Call {
                 .conflict, "no_api", "\(integration.title) has no API base in the catalog.",
                 hint: "add api_base to its file")
         }
-        let endpoint = try integration.endpoint(tokens: credential.tokens, app: credential.app)
+        let endpoint = try integration.endpoint(tokens: credential.tokens, app: app)
         let placed = integration.placement.apply(credential.tokens)
         let url = try target.url(
             base: endpoint.base, withoutQuery: integration.placement.queryNames, adding: placed.query)
         let headers = HeaderPolicy.up(
             fields, integration: integration,
-            fixed: try integration.defaultHeaders(tokens: credential.tokens, app: credential.app),
+            fixed: try integration.defaultHeaders(tokens: credential.tokens, app: app),
             credential: placed.headers)
         var request = EgressRequest(method: method, url: url, headers: headers, body: body.body, policy: endpoint.policy)
         request.allowsPlainHTTP = endpoint.allowsPlainHTTP

@@ -18,7 +18,7 @@ struct Passthrough: RouterMiddleware {
     static let prefix = "/v1/passthrough"
 
     let services: FrontServices
-    let configuration: FrontOptions
+    let options: FrontOptions
     let authenticator: KeyAuthenticator
     let uses: UseRecorder
 
@@ -31,7 +31,7 @@ struct Passthrough: RouterMiddleware {
         guard rest.isEmpty || rest.first == "/" || rest.first == "?" else { return try await next(request, context) }
         context.coreContext.endpointPath.value = Self.prefix + "/{path}"
         do { return try await answer(request, rest, context) } catch {
-            let problem = HTTPProblem(error, limit: configuration.maximumBodyBytes)
+            let problem = HTTPProblem(error, limit: options.maximumBodyBytes)
             if problem.isUnexpected {
                 services.logger.error(
                     "passthrough failed", metadata: ["request": "\(context.requestID)", "error": "\(error)"])
@@ -49,11 +49,11 @@ struct Passthrough: RouterMiddleware {
         try key.role.require(.use)
         let target = try PassthroughTarget(rest)
         let credential = try await credential(request, key)
-        let connection = credential.record
+        let connection = credential.connection
         try uses.enter(connection.id)
         // Handed to the body of a streamed answer, which leaves when it ends.
         let place = CallPlace(uses: uses, connectionID: connection.id)
-        let call = try Call(request, target, credential, body: try await CallerBody(request), services.catalog)
+        let call = try await Call(request, target, credential, body: try await CallerBody(request), services)
         uses.record(connection, actor: "key:\(key.uid)")
         let first = try await send(call, credential)
         guard first.head.status == 401 else { return respond(first, call, credential, request, place) }
@@ -77,11 +77,10 @@ struct Passthrough: RouterMiddleware {
         guard named.mode == key.environment.mode, let uid = UUID(hex: named.token) else {
             throw HTTPProblem.connectionNotFound
         }
-        let credential = try await services.refresher.credential(
-            for: uid, environmentID: key.environment.id, atLeast: nil, deadline: configuration.refreshTimeout)
-        guard credential.record.integration == named.integration else { throw HTTPProblem.connectionNotFound }
+        let credential = try await services.refresher.credential(uid: uid, environmentID: key.environment.id)
+        guard credential.connection.integration == named.integration else { throw HTTPProblem.connectionNotFound }
         if let text = request.headers[.evergrantIdentity] {
-            guard try identity(text) == credential.record.identity else { throw HTTPProblem.connectionNotFound }
+            guard try identity(text) == credential.connection.identity else { throw HTTPProblem.connectionNotFound }
         }
         return credential
     }
@@ -99,7 +98,7 @@ struct Passthrough: RouterMiddleware {
         _ call: Call, _ credential: UsableCredential
     ) async throws -> (head: EgressHead, body: EgressResponseBody) {
         var request = try call.request(credential)
-        request.timeout = configuration.passthroughTimeout
+        request.timeout = options.passthroughTimeout
         switch await services.egress.stream(request) {
         case .answered(let head, let body): return (head, body)
         case .notSent(let failure), .ambiguous(let failure): throw failure
@@ -108,15 +107,10 @@ struct Passthrough: RouterMiddleware {
 
     /// A newer credential after a 401; nil when a refresh is not possible or did not help: then the 401 is the answer.
     private func refreshed(_ credential: UsableCredential) async -> UsableCredential? {
-        guard credential.tokens.refreshToken != nil else { return nil }
-        do {
-            return try await services.refresher.credential(
-                for: credential.record.uid, environmentID: credential.record.environmentID,
-                atLeast: credential.generation + 1, deadline: configuration.refreshTimeout)
-        } catch {
+        do { return try await services.refresher.credential(afterRejectionOf: credential) } catch {
             services.logger.info(
                 "refresh after 401 failed",
-                metadata: ["connection": "\(credential.record.publicID)", "error": "\(error)"])
+                metadata: ["connection": "\(credential.connection.publicID)", "error": "\(error)"])
             return nil
         }
     }
@@ -136,10 +130,9 @@ struct Passthrough: RouterMiddleware {
             status: status, headers: fields,
             body: ResponseBody(contentLength: length) { writer in
                 // Keeps the connection's place until the last byte.
-                try await withExtendedLifetime(place) {
-                    for try await bytes in body { try await writer.write(ByteBuffer(bytes: bytes)) }
-                    try await writer.finish(nil)
-                }
+                defer { withExtendedLifetime(place) {} }
+                for try await bytes in body { try await writer.write(ByteBuffer(bytes: bytes)) }
+                try await writer.finish(nil)
             })
     }
 }

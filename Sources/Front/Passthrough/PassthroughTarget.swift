@@ -1,4 +1,5 @@
 import Foundation
+import HTTPTypes
 
 /// The path and query of a passthrough call, checked so that they cannot leave the integration's API base.
 ///

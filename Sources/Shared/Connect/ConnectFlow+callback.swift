@@ -1,5 +1,6 @@
 import Catalog
 import Credentials
+import Escrow
 import Foundation
 import Logging
 import OAuth
@@ -66,7 +67,7 @@ extension ConnectFlow {
             let startedAt = Date()
             let outcome = await oauth.exchange(
                 code: code, callback: parameters, codeVerifier: secrets.verifier.map { Secret($0) },
-                nonce: secrets.nonce, scopes: request.scopes, integration: integration, provider: provider, app: app,
+                nonce: secrets.nonce, scopes: request.scopes, provider: provider, app: app,
                 facts: request.parameters, startedAt: startedAt, timeout: limits.exchangeTimeout)
             let issued = try outcome.connected(by: logger, step: "exchange")
             let answer = ExchangedAnswer(
@@ -97,22 +98,23 @@ extension ConnectFlow {
             answer.tokens = probed.tokens
             answer.account = probed.account
             let finished = try await commit(answer, late: false)
-            await escrow.settle(key: key)
+            journal?.settle(key)
             return finished
         } catch let error as ConnectError {
             // Decided: this grant is of no use. A database that is away is not: then the journal keeps the answer.
-            if error.code != .ours { await escrow.settle(key: key) }
+            if error.code != .ours { journal?.settle(key) }
             if error.code == .accountMismatch { await giveBack(answer.tokens, provider: provider, app: app) }
             throw error
         }
     }
 
     private func keep(_ answer: ExchangedAnswer, key: UUID) async {
+        guard let journal else { return }
         do {
             let sealed = try await vault.seal(
                 answer.tokens.plaintext(),
                 .exchangeAnswer(environmentID: answer.environmentID, sessionUID: answer.sessionUID))
-            try await escrow.keep(answer.payload(sealed: sealed), key: key)
+            try await journal.append(.exchangeAnswer, key: key, payload: answer.payload(sealed: sealed))
         } catch {
             // An answer is never thrown away for want of a journal: the commit that follows may well succeed.
             logger.error("exchange answer could not be journalled", metadata: ["error": "\(error)"])
@@ -135,17 +137,17 @@ extension ConnectFlow {
     private func code(
         _ parameters: CallbackParameters, provider: Provider, app: OAuthApp, facts: [String: String]
     ) throws -> Secret {
-        do throws(CallbackFault) {
-            switch try parameters.answer(from: provider, app: app, facts: facts) {
-            case .code(let code): return code
-            case .refused(let refusal):
-                logger.info(
-                    "authorization refused",
-                    metadata: ["provider": "\(provider.id)", "code": "\(refusal.code)", "kind": "\(refusal.kind)"])
-                throw refusal.connectError
-            }
-        } catch let fault as CallbackFault {
-            throw fault.connectError
+        let answer: CallbackAnswer
+        do throws(CallbackFault) { answer = try parameters.answer(from: provider, app: app, facts: facts) } catch {
+            throw error.connectError
+        }
+        switch answer {
+        case .code(let code): return code
+        case .refused(let refusal):
+            logger.info(
+                "authorization refused",
+                metadata: ["provider": "\(provider.id)", "code": "\(refusal.code)", "kind": "\(refusal.kind)"])
+            throw refusal.connectError
         }
     }
 

@@ -1,6 +1,7 @@
 import Catalog
 import Credentials
 import Foundation
+import Logging
 import OAuth
 import Postgres
 import Store

@@ -1,5 +1,6 @@
 import Catalog
 import Credentials
+import Escrow
 import Foundation
 import Logging
 import OAuth
@@ -18,7 +19,8 @@ package struct ConnectFlow: Sendable {
     package let vault: CredentialVault
     package let catalog: IntegrationCatalog
     package let oauth: OAuthClient
-    package let escrow: any AnswerEscrow
+    /// Keeps an exchange's answer until its commit; nil only where the operator said `--no-escrow`.
+    package let journal: EscrowJournal?
     /// Origin and path prefix under which browsers reach the public listener, without trailing slash.
     package let publicURL: String
     package let limits: ConnectLimits
@@ -26,13 +28,13 @@ package struct ConnectFlow: Sendable {
 
     package init(
         pool: PostgresPool, vault: CredentialVault, catalog: IntegrationCatalog, oauth: OAuthClient,
-        escrow: any AnswerEscrow, publicURL: String, limits: ConnectLimits = ConnectLimits(), logger: Logger
+        journal: EscrowJournal?, publicURL: String, limits: ConnectLimits = ConnectLimits(), logger: Logger
     ) {
         self.pool = pool
         self.vault = vault
         self.catalog = catalog
         self.oauth = oauth
-        self.escrow = escrow
+        self.journal = journal
         self.publicURL = publicURL
         self.limits = limits
         self.logger = logger

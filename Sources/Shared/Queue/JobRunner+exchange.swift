@@ -77,7 +77,8 @@ extension JobRunner {
             }
             let beats = values.lastBeat.map { $0.duration(to: now) < configuration.beatTolerance } ?? false
             let stuck = values.ledger.unsettled > 4 * configuration.concurrency
-            var free = draining || !beats || stuck
+            var free =
+                draining || !beats || stuck
                 ? 0 : min(configuration.claimBatch, configuration.concurrency - values.ledger.occupied)
             let whole = values.ledger.takeWhole(limit: 100)
             // A slot that has just become free waits a little for others.
@@ -152,7 +153,9 @@ extension JobRunner {
             let got = Dictionary(
                 (claimed?.rows ?? []).map { (Lane(queue: $0.queue, priority: $0.priority), 1) }, uniquingKeysWith: +)
             state.withLock { values in
-                for share in shares where got[share.lane, default: 0] < share.want { values.lanes.exhausted(share.lane) }
+                for share in shares where got[share.lane, default: 0] < share.want {
+                    values.lanes.exhausted(share.lane)
+                }
             }
             if claimed == nil, search || full || !found {
                 // Nothing there, or nothing to be had: the polls become rarer.

@@ -21,6 +21,7 @@ package struct QueueError: Error, Sendable, Equatable, CustomStringConvertible {
     static func leaseLost(_ jobID: Int64) -> QueueError {
         QueueError(
             .leaseLost,
-            "job \(jobID) is not this worker's any more: it was rescued or settled elsewhere, and its effect must be undone")
+            "job \(jobID) is not this worker's any more: it was rescued or settled elsewhere, and its effect must be undone"
+        )
     }
 }

@@ -50,7 +50,9 @@ final class QueueNames: Sendable {
                     [.int8Array(newQueues.map(\.environmentID)), .textArray(newQueues.map(\.name))])
                 try learnQueues(rows)
             }
-            if !newKinds.isEmpty { try learnKinds(try await pool.execute(Statements.nameKinds, [.textArray(newKinds)])) }
+            if !newKinds.isEmpty {
+                try learnKinds(try await pool.execute(Statements.nameKinds, [.textArray(newKinds)]))
+            }
         }
         throw QueueError(.inconsistent, "queues or kinds that were made are not there")
     }

@@ -38,7 +38,8 @@ extension Statements {
 
     static let forgetWorkers = PostgresStatement(
         "forget workers",
-        "delete from evergrant.workers w where dead and not exists (select from evergrant.leases l where l.worker = w.id)")
+        "delete from evergrant.workers w where dead and not exists (select from evergrant.leases l where l.worker = w.id)"
+    )
 
     // MARK: Rescue: two statements in one transaction, read committed
 

@@ -22,7 +22,7 @@ package struct Migration: Sendable, Hashable {
     }
 
     /// The migrations this binary carries, in order. Throws `SchemaError` when a file cannot be read, is badly named, or
-    /// a number is missing or there twice.
+    /// two have one number.
     package static func bundled() throws -> [Migration] {
         try load(from: Bundle.module.bundleURL.appendingPathComponent("Migrations"))
     }
@@ -48,11 +48,9 @@ package struct Migration: Sendable, Hashable {
                 Migration(version: version, name: String(stem[stem.index(after: underscore)...]), sql: sql))
         }
         migrations.sort { $0.version < $1.version }
-        for (index, migration) in migrations.enumerated() where migration.version != index + 1 {
+        for (one, next) in zip(migrations, migrations.dropFirst()) where one.version == next.version {
             throw SchemaError(
-                .unreadable,
-                "migration \(index + 1) is missing or there twice: found number \(migration.version), "
-                    + "\(migration.name), in its place")
+                .unreadable, "two migrations have number \(one.version): \(one.name) and \(next.name)")
         }
         return migrations
     }

@@ -114,7 +114,8 @@ package struct SchemaMigrator: Sendable {
             try verify(applied)
             guard !applied.contains(where: { $0.version == migration.version }) else { return false }
             try await transaction.executeScript(
-                PostgresStatement("migration \(migration.version) \(migration.name)", migration.sql), timeout: .seconds(3600))
+                PostgresStatement("migration \(migration.version) \(migration.name)", migration.sql),
+                timeout: .seconds(3600))
             try await transaction.execute(
                 Statements.record,
                 [.int4(Int32(migration.version)), .text(migration.name), .text(migration.checksum)])

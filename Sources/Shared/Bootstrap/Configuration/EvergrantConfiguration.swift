@@ -1,3 +1,7 @@
+import Egress
+import Lifecycle
+import Webhooks
+
 /// The configuration of a process: one value a concern, read once, whole or not at all.
 package struct EvergrantConfiguration: Sendable {
     /// What a process cannot do without.
@@ -15,14 +19,16 @@ package struct EvergrantConfiguration: Sendable {
     package var worker: WorkerConfiguration
     package var scheduler: SchedulerConfiguration
     package var escrow: EscrowConfiguration
-    package var outgoing: OutgoingConfiguration
+    package var egress: EgressConfiguration
+    package var webhooks: WebhookConfiguration
+    package var timings: LifecycleTimings
     package var catalog: CatalogConfiguration
 
     /// Every key of every concern, in the order of the documentation.
     package static let rows =
         DatabaseConfiguration.rows + KeyringConfiguration.rows + FrontSettings.rows + WorkerConfiguration.rows
-        + SchedulerConfiguration.rows + EscrowConfiguration.rows + OutgoingConfiguration.rows
-        + CatalogConfiguration.rows + LogConfiguration.rows
+        + SchedulerConfiguration.rows + EscrowConfiguration.rows + LifecycleSettings.rows
+        + EgressSettings.rows + WebhookSettings.rows + CatalogConfiguration.rows + LogConfiguration.rows
 
     /// Reads all of it.
     /// - Throws: ``ConfigurationError`` with every fault: texts that are no values, unknown keys, missing ones.
@@ -35,7 +41,9 @@ package struct EvergrantConfiguration: Sendable {
         worker = WorkerConfiguration(reading: reader)
         scheduler = SchedulerConfiguration(reading: reader)
         escrow = EscrowConfiguration(reading: reader)
-        outgoing = OutgoingConfiguration(reading: reader)
+        egress = EgressConfiguration(reading: reader)
+        webhooks = WebhookConfiguration(reading: reader)
+        timings = LifecycleTimings(reading: reader)
         catalog = CatalogConfiguration(reading: reader)
         reader.checkNames(Self.rows)
         if !reader.faults.isEmpty { throw ConfigurationError(faults: reader.faults) }
