@@ -19,7 +19,10 @@ extension Session {
         var steps: [Step] = []
         for (statement, parameters) in batch {
             self.statement = statement.name
-            encoder.encode(parameters)
+            do { try encode(parameters) } catch {
+                drop()
+                throw error
+            }
             var entry: PreparedStatements.Entry?
             if configuration.preparesStatements {
                 entry = prepared.find(statement, encoder.types)
@@ -30,10 +33,7 @@ extension Session {
                     entry = new
                 }
             }
-            do { try send(statement, nil, on: handle, prepared: entry) } catch {
-                drop()
-                throw error
-            }
+            try send(statement, on: handle, prepared: entry)
             steps.append(.execute(statement))
         }
         guard PQpipelineSync(handle) == 1 else { throw refused(handle) }

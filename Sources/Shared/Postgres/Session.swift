@@ -27,8 +27,13 @@ final class Session {
     var prepared = PreparedStatements()
     var encoder = ParameterEncoder()
     let notices: NoticeSink
+    /// Set while a transaction or COPY has the session to itself: then a lost connection is not made anew, for the rest
+    /// would run outside it.
+    var isPinned = false
     var connectFailures = 0
     var connectNotBefore: Int64 = 0
+    /// Whom the connect under way is talking to.
+    var currentHost = HostList.Host(name: "", port: "")
 
     /// When the exchange under way has to end, in monotonic nanoseconds.
     var deadline: Int64 = .max
