@@ -95,7 +95,7 @@ var targets: [Target] = [
 
     .executableTarget(
         name: "CLI",
-        dependencies: ["Front", "Scheduler", "Worker", "Sandbox", "Bootstrap", "EmbeddedPostgres", "Lifecycle", "Connect", "Webhooks", "Jobs", "Queue", "Store", "Schema", "Catalog", "Vault", "Egress", "Postgres", "Pacing", "Credentials", arguments, configuration, logging, metrics, lifecycleService, unixSignals],
+        dependencies: ["Front", "Scheduler", "Worker", "Sandbox", "Bootstrap", "EmbeddedPostgres", "Lifecycle", "Connect", "Webhooks", "Jobs", "Escrow", "Queue", "Store", "Schema", "Catalog", "Vault", "Egress", "Postgres", "Pacing", "Credentials", arguments, configuration, hummingbird, logging, metrics, lifecycleService, unixSignals],
         path: "Sources/CLI", swiftSettings: strict),
 
     // tests mirror the sources

@@ -13,11 +13,13 @@ struct SchedulerCommand: AsyncParsableCommand {
     func run() async throws {
         try await options.run(.scheduler) { parts, serve in
             let configuration = parts.configuration
-            try await serve(
-                SchedulerProcess(
-                    lifecycle: parts.lifecycle, connect: parts.connect, webhooks: configuration.webhooks,
-                    sweepInterval: configuration.scheduler.sweepInterval, batch: configuration.scheduler.sweepBatch
-                ).services())
+            let settings = configuration.scheduler
+            let scheduler = SchedulerProcess(
+                lifecycle: parts.lifecycle, connect: parts.connect, webhooks: configuration.webhooks,
+                sweepInterval: settings.sweepInterval, batch: settings.sweepBatch)
+            let admin = try AdminListener.services(
+                parts, host: settings.adminHost, port: settings.adminPort, setting: "scheduler.admin_port")
+            try await serve(admin + scheduler.services())
         }
     }
 }

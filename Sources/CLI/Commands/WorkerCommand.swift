@@ -30,8 +30,11 @@ struct WorkerCommand: AsyncParsableCommand {
                 lifecycle: parts.lifecycle, queuePool: parts.queuePool, egress: parts.egress, connect: parts.connect,
                 webhooks: parts.configuration.webhooks,
                 runner: parts.configuration.worker.runner(name: parts.role.owner))
+            let settings = parts.configuration.worker
+            let admin = try AdminListener.services(
+                parts, host: settings.adminHost, port: settings.adminPort, setting: "worker.admin_port")
             await worker.prepare()
-            try await serve(worker.services())
+            try await serve(admin + worker.services())
             await worker.finish()
         }
     }

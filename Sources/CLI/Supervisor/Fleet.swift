@@ -154,6 +154,10 @@ struct Fleet: Sendable {
         let front = configuration.front
         try PortCheck.require(host: front.host, port: front.port, setting: "--front-port")
         try PortCheck.require(host: front.adminHost, port: front.adminPort, setting: "--admin-port")
+        let (worker, scheduler) = (configuration.worker, configuration.scheduler)
+        for (host, port) in [(worker.adminHost, worker.adminPort), (scheduler.adminHost, scheduler.adminPort)] {
+            if let port { try PortCheck.require(host: host, port: port, setting: "--admin-port (it and the next two)") }
+        }
         try PortCheck.require(host: "127.0.0.1", port: options.sandboxPort, setting: "--sandbox-port")
     }
 

@@ -19,7 +19,9 @@ struct Greeting: Sendable {
     var text: String {
         let front = configuration.front
         let places = [
-            "front": "\(front.publicURL)  (metrics: http://\(front.adminHost):\(front.adminPort)/metrics)",
+            "front": "\(front.publicURL)  (metrics: \(metrics(front.adminHost, front.adminPort)))",
+            "scheduler": "metrics: \(metrics(configuration.scheduler.adminHost, configuration.scheduler.adminPort))",
+            "worker": "metrics: \(metrics(configuration.worker.adminHost, configuration.worker.adminPort))",
             "sandbox": "http://127.0.0.1:\(sandboxPort)  (a provider to test with: any account name will do)",
         ]
         let seconds = String(format: "%.1f", startTime / .seconds(1))
@@ -43,6 +45,10 @@ struct Greeting: Sendable {
         )
         lines.append("  3. watch it: tail -f \(directory)/log/worker.log")
         return lines.joined(separator: "\n")
+    }
+
+    private func metrics(_ host: String, _ port: Int?) -> String {
+        port.map { "http://\(host):\($0)/metrics" } ?? "none"
     }
 
     private func pad(_ text: String, _ width: Int = 10) -> String {
