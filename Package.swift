@@ -122,7 +122,7 @@ var targets: [Target] = [
     tests("Connect", ["Connect", "Lifecycle", "Escrow", "Jobs", "Queue", "Store", "OAuth", "Catalog", "Vault", "Egress", "Sandbox", "Postgres", "Schema", "Pacing", "Credentials", "TestSupport"]),
     tests("Webhooks", ["Webhooks", "Jobs", "Queue", "Store", "Vault", "Egress", "Postgres", "Schema", "Pacing", "Credentials", "TestSupport"], resources: [.copy("Vectors")]),
     tests("Sandbox", ["Sandbox", "Vault", logging]),
-    tests("Front", ["Front", "Bootstrap", "Sandbox", "Connect", "Lifecycle", "Webhooks", "Jobs", "Escrow", "Queue", "Store", "OAuth", "Catalog", "Vault", "Egress", "Postgres", "Schema", "Pacing", "Credentials", "TestSupport", hummingbird]),
+    tests("Front", ["Front", "Sandbox", "Connect", "Lifecycle", "Webhooks", "Jobs", "Escrow", "Queue", "Store", "OAuth", "Catalog", "Vault", "Egress", "Postgres", "Schema", "Pacing", "Credentials", "TestSupport", hummingbird]),
     tests("Bootstrap", ["Bootstrap", "Credentials", "Pacing", logging, metrics]),
     tests("CLI", ["CLI", "Bootstrap", "TestSupport", "EmbeddedPostgres"]),
     tests("Fleet", ["LifecycleSupport", "Lifecycle", "Escrow", "Queue", "Sandbox", "Egress", "Postgres", "Schema", "Store", "Vault", "Pacing", "Credentials", "EmbeddedPostgres", "TestSupport"]),
