@@ -62,7 +62,6 @@ import Testing
 
     @Test func `each role may do its own and nothing else`() async throws {
         try await FrontWorld.with { world in
-            try await world.enable("placed-header")
             let key = try await world.connectedByKey("placed-header")
             let id = try #require(try await world.call("GET", "/v1/connections").rows.first?["id"] as? String)
             let calls: [(String, String, String?, Set<APIKeyRole>)] = [

@@ -25,6 +25,7 @@ struct FrontWorld: Sendable {
     let lifecycle: LifecycleServices
     let sandbox: SandboxServer
     let sandboxBase: String
+    /// The test's own client, apart from the front's.
     let egress: EgressClient
     let connect: ConnectFlow
     let environment: EnvironmentRecord
@@ -63,6 +64,7 @@ struct FrontWorld: Sendable {
                     to: files.appending(path: "upstream.yaml"))
                 let pool = database.pool { $0.maximumConnections = 16 }
                 let egress = EgressClient(logger: quiet)
+                let client = EgressClient(logger: quiet)
                 let catalog = try IntegrationCatalog(
                     directories: [files], variables: ["sandbox_base": sandboxBase, "sandbox_window": "600"])
                 let vault = CredentialVault(
@@ -94,13 +96,14 @@ struct FrontWorld: Sendable {
                         name: "test", mode: .test, appName: "Acme", redirectOrigins: ["https://app.example.com"],
                         in: pool))
                 let world = FrontWorld(
-                    pool: pool, lifecycle: lifecycle, sandbox: sandbox, sandboxBase: sandboxBase, egress: egress,
+                    pool: pool, lifecycle: lifecycle, sandbox: sandbox, sandboxBase: sandboxBase, egress: client,
                     connect: connect, environment: environment,
                     key: try await newKey(.full, environment, in: pool), port: ports.open, adminPort: ports.admin,
                     logs: logs, upstream: upstream)
                 try await body(world)
                 journal.close()
                 await egress.close()
+                await client.close()
             }
         }
     }
