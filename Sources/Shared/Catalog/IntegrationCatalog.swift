@@ -19,9 +19,9 @@ package struct IntegrationCatalog: Sendable {
     package init(directories: [URL] = [], variables: [String: String] = [:]) throws(CatalogError) {
         var sources: [CatalogSource] = []
         var faults: [CatalogFault] = []
-        if let bundled = Bundle.module.resourceURL?.appendingPathComponent("Resources") {
-            sources += CatalogSource.files(under: bundled, name: "bundled:", isBundled: true, faults: &faults)
-        }
+        // Not `resourceURL`: Foundation takes a folder named Resources inside a bundle for the resources themselves.
+        let bundled = Bundle.module.bundleURL.appendingPathComponent("Resources")
+        sources += CatalogSource.files(under: bundled, name: "bundled:", isBundled: true, faults: &faults)
         if sources.isEmpty {
             faults.append(
                 CatalogFault(
@@ -51,7 +51,8 @@ package struct IntegrationCatalog: Sendable {
         let read = drafts.values.compactMap { $0.read(providers: entries) }
         faults += files.flatMap(\.list.faults)
         if !faults.isEmpty {
-            throw CatalogError(faults: faults.sorted { ($0.file, $0.line ?? 0, $0.path) < ($1.file, $1.line ?? 0, $1.path) })
+            throw CatalogError(
+                faults: faults.sorted { ($0.file, $0.line ?? 0, $0.path) < ($1.file, $1.line ?? 0, $1.path) })
         }
         integrations = read.sorted { ($0.title.lowercased(), $0.id) < ($1.title.lowercased(), $1.id) }
         providers = entries.values.compactMap(\.provider).sorted { $0.id < $1.id }

@@ -35,6 +35,12 @@ package final class EscrowJournal: Sendable {
         var callers: [CheckedContinuation<Void, any Error>] = []
         var isDurable = false
         var isClosed = false
+
+        mutating func enqueue(_ record: EscrowRecord, durable: Bool) {
+            bytes.append(contentsOf: EscrowFormat.encode(record))
+            records.append(record)
+            isDurable = isDurable || durable
+        }
     }
 
     private let configuration: Configuration
@@ -66,7 +72,7 @@ package final class EscrowJournal: Sendable {
         do {
             writer = try EscrowWriter(configuration, incarnation: incarnation)
         } catch {
-            close(lockFile)
+            Glibc.close(lockFile)
             unlink(directory + "/\(incarnation).lock")
             throw error
         }
@@ -165,13 +171,5 @@ package final class EscrowJournal: Sendable {
             code: .notWritable,
             description: "the escrow journal at \(path) cannot be written: \(why); give this user write access, or set "
                 + "EVERGRANT_ESCROW_DIRECTORY to a directory on a volume that outlives the process")
-    }
-}
-
-extension EscrowJournal.Waiting {
-    fileprivate mutating func enqueue(_ record: EscrowRecord, durable: Bool) {
-        bytes.append(contentsOf: EscrowFormat.encode(record))
-        records.append(record)
-        isDurable = isDurable || durable
     }
 }

@@ -6,8 +6,10 @@ import Logging
 import Metrics
 import OAuth
 import Pacing
+import Postgres
 import Queue
 import Store
+import Vault
 
 /// Deletes connections: unusable at once, revoked at the provider by a retried attempt, secrets destroyed.
 package struct ConnectionRevocation: Sendable {

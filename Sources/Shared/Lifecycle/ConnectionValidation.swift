@@ -55,14 +55,14 @@ package struct ConnectionValidation: Sendable {
             outcome = await services.oauth.probe(
                 credential.tokens, integration: integration, app: app, timeout: services.timings.requestTimeout)
         }
-        let finding = try await record(outcome, of: credential)
+        let finding = try await settle(outcome, of: credential)
         Counter(
             label: "validations_total", dimensions: [("integration", record.integration), ("outcome", "\(finding)")]
         ).increment()
         return finding
     }
 
-    private func record(_ outcome: ProviderOutcome<ProbeAnswer>, of credential: UsableCredential) async throws
+    private func settle(_ outcome: ProviderOutcome<ProbeAnswer>, of credential: UsableCredential) async throws
         -> Finding
     {
         let connection = credential.connection

@@ -6,6 +6,7 @@ import Pacing
 import Postgres
 import Store
 import Synchronization
+import Vault
 
 /// A credential that may be used now.
 package struct UsableCredential: Sendable {

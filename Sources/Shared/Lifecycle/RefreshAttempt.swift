@@ -11,6 +11,7 @@ import Pacing
 import Postgres
 import Queue
 import Store
+import Vault
 
 // One attempt, step by step (`docs/architecture.md` tells it as a story):
 //

@@ -38,8 +38,9 @@ extension Integration {
 
     /// Headers that go with every call unless the caller sets them.
     /// - Throws: ``InvalidValue`` when a fact that one needs is missing.
-    package func defaultHeaders(tokens: TokenSet, app: OAuthApp?) throws(InvalidValue) -> [(name: String, value: String)]
-    {
+    package func defaultHeaders(tokens: TokenSet, app: OAuthApp?) throws(InvalidValue) -> [(
+        name: String, value: String
+    )] {
         let values = app?.values(tokens.facts) ?? tokens.facts
         var result: [(name: String, value: String)] = []
         for (name, template) in headers.sorted(by: { $0.key < $1.key }) {

@@ -31,7 +31,7 @@ enum AnswerDocument: Sendable {
             } else if type.contains("json"), let value = try? JSONDecoder().decode(JSONValue.self, from: Data(body)) {
                 self = .fields(value)
             } else {
-                self = type.contains("json") ? .broken : type.contains("html") ? .html : .text(text)
+                self = type.contains("html") ? .html : .text(text)
             }
         }
     }

@@ -12,6 +12,13 @@ package struct ProbeAnswer: Sendable {
     package let facts: [String: String]
     /// As in ``IssuedTokens/refusedFacts``: a connect fails on any.
     package let refusedFacts: [InvalidValue]
+
+    package init(tested: Bool, account: Account?, facts: [String: String] = [:], refusedFacts: [InvalidValue] = []) {
+        self.tested = tested
+        self.account = account
+        self.facts = facts
+        self.refusedFacts = refusedFacts
+    }
 }
 
 /// The user's account at the provider.
@@ -93,7 +100,8 @@ extension OAuthClient {
         }
     }
 
-    private func learn(from answer: JSONValue, tokens: TokenSet, integration: Integration, tested: Bool) -> ProbeAnswer {
+    private func learn(from answer: JSONValue, tokens: TokenSet, integration: Integration, tested: Bool) -> ProbeAnswer
+    {
         let found = TokenAnswerReader.collect(integration.facts, isFirst: true) { source in
             if case .probe(let path) = source { answer[path]?.plain } else { nil }
         }

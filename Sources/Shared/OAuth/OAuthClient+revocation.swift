@@ -19,6 +19,12 @@ package struct RevocationProof: Sendable, Hashable {
     package let status: Int
     /// What the call ends at the provider.
     package let kills: RevocationReach
+
+    package init(result: Result, status: Int, kills: RevocationReach) {
+        self.result = result
+        self.status = status
+        self.kills = kills
+    }
 }
 
 extension OAuthClient {

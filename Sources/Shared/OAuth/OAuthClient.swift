@@ -116,7 +116,8 @@ package struct OAuthClient: Sendable {
         }
         let shape = provider.answer
         let document = AnswerDocument(response)
-        let hasErrorShape = document.fields.map { fields in shape.errorShapes.contains { $0.holds(in: fields) } } ?? false
+        let hasErrorShape =
+            document.fields.map { fields in shape.errorShapes.contains { $0.holds(in: fields) } } ?? false
         if (200..<300).contains(response.status), !hasErrorShape, let fields = document.fields,
             let issued = TokenAnswerReader(provider: provider, startedAt: startedAt).read(fields)
         {

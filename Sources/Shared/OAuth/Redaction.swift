@@ -9,8 +9,9 @@ package enum Redaction {
     package static func redact(_ text: String, hiding secrets: [Secret] = [], limit: Int = 200) -> String {
         var text = text
         for secret in secrets where secret.count >= 4 {
-            secret.withText { plain in text = text.split(separator: plain, omittingEmptySubsequences: false)
-                .joined(separator: mark)
+            secret.withText { plain in
+                text = text.split(separator: plain, omittingEmptySubsequences: false)
+                    .joined(separator: mark)
             }
         }
         let words = text.split(omittingEmptySubsequences: false, whereSeparator: \.isWhitespace).map(redact(word:))

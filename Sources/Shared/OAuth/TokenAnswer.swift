@@ -8,10 +8,19 @@ package struct IssuedTokens: Sendable {
     /// Whether the answer itself held a refresh token.
     package let hasNewRefreshToken: Bool
     /// Scopes asked for and not granted; of exchanges whose answer names its scopes.
-    package var missingScopes: [String] = []
+    package var missingScopes: [String]
     /// Values that were dropped: hosts outside the catalog, required facts that are missing, an ID token of another
     /// client. A connect fails on any; a refresh goes on with the old values.
     package var refusedFacts: [InvalidValue]
+
+    package init(
+        tokens: TokenSet, hasNewRefreshToken: Bool, missingScopes: [String] = [], refusedFacts: [InvalidValue] = []
+    ) {
+        self.tokens = tokens
+        self.hasNewRefreshToken = hasNewRefreshToken
+        self.missingScopes = missingScopes
+        self.refusedFacts = refusedFacts
+    }
 }
 
 /// Reads token answers by their shape in the catalog.

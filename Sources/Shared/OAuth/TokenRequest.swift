@@ -64,7 +64,8 @@ enum JSONText {
             case "\"": result += "\\\""
             case "\\": result += "\\\\"
             case "\u{0}"..."\u{1f}":
-                result += "\\u" + String(repeating: "0", count: scalar.value < 16 ? 3 : 2)
+                result +=
+                    "\\u" + String(repeating: "0", count: scalar.value < 16 ? 3 : 2)
                     + String(scalar.value, radix: 16)
             default: result.unicodeScalars.append(scalar)
             }

@@ -126,7 +126,7 @@ package enum Connections {
             listPage, narrowing + [.int8(filter.after ?? 0), .int4(Int32(min(max(filter.limit, 1), 200)))])
         let counted = try await db.execute(countUpTo, narrowing + [.int4(10_000)])
         return ConnectionPage(
-            rows: try rows.map(ConnectionRecord.init), total: Int(try counted.first?.decode(Int64.self) ?? 0))
+            rows: try rows.map(ConnectionRecord.init), total: try counted.first?.decode(Int.self) ?? 0)
     }
 
     /// Inserts the connection and its sealed token set. The event (`connection.created` or `.pending`) is written with

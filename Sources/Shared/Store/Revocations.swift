@@ -40,7 +40,7 @@ package enum Revocations {
 
     /// How many other connections hold the same grant at the provider: same OAuth app and account, not being revoked.
     package static func livingSiblings(connectionID: Int64, in db: any PostgresQuerying) async throws -> Int {
-        Int(try await db.execute(siblingsStatement, [.int8(connectionID)]).first?.decode(Int64.self) ?? 0)
+        try await db.execute(siblingsStatement, [.int8(connectionID)]).first?.decode(Int.self) ?? 0
     }
 
     /// When the deletion was asked for.

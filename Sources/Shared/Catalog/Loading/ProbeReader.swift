@@ -76,7 +76,8 @@ struct PlacementReader {
             for used in CredentialPlacement.names(in: text) where !known.contains(used) {
                 basic.fault(name, "names {\(used)}, which is no field of api_key")
             }
-            return text.split(separator: "{\(key)}", omittingEmptySubsequences: false).joined(separator: "{access_token}")
+            return text.split(separator: "{\(key)}", omittingEmptySubsequences: false).joined(
+                separator: "{access_token}")
         }
         return .basic(username: part("username"), password: part("password"))
     }

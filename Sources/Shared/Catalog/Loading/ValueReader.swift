@@ -40,7 +40,8 @@ struct ValueReader {
             guard given.count == 1, let word = given.first, let place = entry.string(word.rawValue) else {
                 entry.list.add(
                     entry.path, entry.node,
-                    "must have one of the keys \(sources.map(\.rawValue).joined(separator: ", ")), which says where it comes from")
+                    "must have one of the keys \(sources.map(\.rawValue).joined(separator: ", ")), which says where it comes from"
+                )
                 return nil
             }
             let source: Fact.Source =

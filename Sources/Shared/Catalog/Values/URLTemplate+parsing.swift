@@ -69,7 +69,8 @@ extension URLTemplate {
             guard case .literal(let text) = piece, let end = text.firstIndex(where: { $0 == "/" || $0 == "?" })
             else { continue }
             let head: [Piece] = end > text.startIndex ? [.literal(String(text[..<end]))] : []
-            return (Array(pieces[..<index]) + head, [.literal(String(text[end...]))] + pieces[(index + 1)...])
+            let authority = pieces[..<index].filter { $0 != .literal("") } + head
+            return (Array(authority), [.literal(String(text[end...]))] + pieces[(index + 1)...])
         }
         return (pieces.filter { $0 != .literal("") }, [])
     }
@@ -83,8 +84,9 @@ extension URLTemplate {
         if authority.count == 1, case .literal(let literal) = authority[0] {
             let parts = literal.split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
             let port = parts.count == 2 ? UInt16(parts[1]) : 443
-            guard port != nil, HostName.isLoopback(parts[0]) || HostName.isIPv4(parts[0])
-                || HostName.problem(with: parts[0]) == nil
+            guard port != nil,
+                HostName.isLoopback(parts[0]) || HostName.isIPv4(parts[0])
+                    || HostName.problem(with: parts[0]) == nil
             else { throw faults.refuse("has no valid host") }
             if reach.isSandbox, !HostName.isLoopback(parts[0]) {
                 throw faults.refuse("is a sandbox address outside this machine", "use 127.0.0.1 or localhost")

@@ -85,7 +85,8 @@ package enum ValueKind: Sendable, Hashable {
                 repair: "send 1 to 128 letters, digits or the characters . _ ~ -")
         }
         if let pattern, !Pattern.matches(pattern, value) {
-            throw InvalidValue(item: item, problem: "does not have the expected form", repair: "it must match \(pattern)")
+            throw InvalidValue(
+                item: item, problem: "does not have the expected form", repair: "it must match \(pattern)")
         }
     }
 }
