@@ -51,12 +51,12 @@ package struct PostgresRow: Sendable {
     let storage: ResultStorage
     let row: Int32
 
-    /// The first columns as the given types, in order. Throws `decoding` when there are fewer columns, or a value has
+    /// Columns as the given types, in order, beginning at column `start` (from 0). Throws `decoding` when there are fewer columns, or a value has
     /// another type, or is `NULL` and its type not optional.
     package func decode<each T: PostgresDecodable>(
-        _ types: repeat (each T).Type
+        from start: Int = 0, _ types: repeat (each T).Type
     ) throws(PostgresError) -> (repeat each T) {
-        var column = 0
+        var column = start
         return (repeat try next((each T).self, &column))
     }
 

@@ -1,0 +1,54 @@
+import Logging
+import Pacing
+import Queue
+import Synchronization
+
+/// The queue's own duties: promotion of what has come due, folding of wishes, repeats of cancellations, days of
+/// history, depth gauges.
+struct JobHousekeeper: Sendable {
+    let maintenance: QueueMaintenance
+    let queue: JobQueue
+    /// Days that completed jobs stay, and that all others stay.
+    var completedDays = 3
+    var otherDays = 90
+
+    func duties(logger: Logger) -> [PeriodicDuty] {
+        let labels = Mutex<Set<QueueMaintenance.DepthLabel>>([])
+        let gauges = DepthGauges(labels)
+        return [
+            PeriodicDuty(name: "promote", interval: .milliseconds(100), logger: logger) {
+                try await maintenance.promote(limit: 1000) == 1000
+            },
+            PeriodicDuty(name: "fold_wishes", interval: .seconds(1), logger: logger) {
+                try await maintenance.foldWishes() == 1000
+            },
+            PeriodicDuty(name: "repeat_cancels", interval: .seconds(1), logger: logger) {
+                try await maintenance.repeatCancels()
+                return false
+            },
+            PeriodicDuty(name: "measure_depths", interval: .seconds(10), logger: logger) {
+                try await gauges.measure(maintenance, queue)
+                return false
+            },
+            PeriodicDuty(name: "prune_jobs", interval: .seconds(3600), logger: logger) {
+                try await maintenance.makeHistory()
+                try await maintenance.dropHistory(completedDays: completedDays, otherDays: otherDays)
+                try await maintenance.forgetWorkers()
+                return false
+            },
+        ]
+    }
+}
+
+/// Which gauges were set last, so that a lane that has emptied is set to zero.
+private final class DepthGauges: Sendable {
+    private let labels: Mutex<Set<QueueMaintenance.DepthLabel>>
+
+    init(_ labels: consuming Mutex<Set<QueueMaintenance.DepthLabel>>) { self.labels = labels }
+
+    func measure(_ maintenance: QueueMaintenance, _ queue: JobQueue) async throws {
+        var present = labels.withLock { $0 }
+        try await maintenance.measureDepths(of: queue, previous: &present)
+        labels.withLock { [present] in $0 = present }
+    }
+}

@@ -1,0 +1,70 @@
+import Bootstrap
+import Connect
+import Credentials
+import Lifecycle
+import Logging
+import Pacing
+import Postgres
+import Queue
+import ServiceLifecycle
+import Store
+import Webhooks
+
+/// A scheduler: finds what is due and enqueues it, rescues what dead workers held, gives events their place in the
+/// feed, prunes. Run as many as you like.
+package struct SchedulerProcess: Sendable {
+    private let duties: [PeriodicDuty]
+    private let observer: WorkerObserver
+
+    /// - Parameters:
+    ///   - sweepInterval: between two looks for connections that are due.
+    ///   - batch: connections planned by one statement.
+    package init(
+        lifecycle: LifecycleServices, connect: ConnectFlow, webhooks: WebhookConfiguration, sweepInterval: Duration,
+        batch: Int, observer configuration: WorkerObserverConfiguration = WorkerObserverConfiguration()
+    ) {
+        let logger = lifecycle.logger
+        let planner = LifecyclePlanner(lifecycle, batch: batch)
+        let refreshes = RefreshPlanner(
+            planner: planner, queue: lifecycle.queue, batch: batch, depth: max(4 * batch, 2000))
+        let dispatcher = WebhookDispatcher(pool: lifecycle.pool, queue: lifecycle.queue, configuration: webhooks)
+        let revocation = ConnectionRevocation(lifecycle)
+        let pool = lifecycle.pool
+        duties =
+            [
+                PeriodicDuty(name: "plan_refreshes", interval: sweepInterval, logger: logger) {
+                    try await refreshes.plan()
+                },
+                PeriodicDuty(name: "plan_recoveries", interval: sweepInterval, logger: logger) {
+                    _ = try await planner.planRecoveries()
+                    return false
+                },
+                PeriodicDuty(name: "plan_validations", interval: sweepInterval, logger: logger) {
+                    try await planner.planValidations() >= batch
+                },
+                PeriodicDuty(name: "plan_revocations", interval: sweepInterval, logger: logger) {
+                    try await planner.planRevocations() >= batch
+                },
+                PeriodicDuty(name: "sequence_events", interval: .milliseconds(150), logger: logger) {
+                    try await dispatcher.dispatch(limit: 500) == 500
+                },
+                PeriodicDuty(name: "sweep_deliveries", interval: .seconds(60), logger: logger) {
+                    try await dispatcher.sweep(limit: 500) == 500
+                },
+                PeriodicDuty(name: "sweep_sessions", interval: .seconds(60), logger: logger) {
+                    try await connect.sweep { id in
+                        guard let row = try await Connections.find(id: id, in: pool) else { return }
+                        _ = try await revocation.request(
+                            uid: row.uid, environmentID: row.environmentID, actor: "scheduler:unfinished")
+                    }
+                    return false
+                },
+            ]
+            + JobHousekeeper(
+                maintenance: QueueMaintenance(pool: lifecycle.pool, logger: logger), queue: lifecycle.queue
+            ).duties(logger: logger)
+        observer = WorkerObserver(pool: lifecycle.pool, configuration: configuration, logger: logger)
+    }
+
+    package func services() -> [any Service] { [observer] + duties }
+}

@@ -1,0 +1,166 @@
+import Catalog
+import Credentials
+import Escrow
+import Foundation
+import Logging
+import OAuth
+import Postgres
+import Store
+import Vault
+
+/// What a successful connect leaves for the browser.
+package struct FinishedSession: Sendable {
+    package let session: ConnectSessionRecord
+    package let connection: ConnectionRecord
+    /// Where the app wants its user back, with the session and, where one is required, the one-time finish code.
+    package let returnURL: Secret?
+}
+
+extension ConnectFlow {
+    /// A browser is back from the provider. Spends the state, checks browser, integration and issuer, claims the
+    /// session, redeems the code, and commits.
+    /// - Parameter query: as it came; holds the code and must not be logged.
+    package func callback(
+        integration id: String, query: Secret, browser: BrowserBinding?
+    ) async throws -> FinishedSession {
+        let parameters: CallbackParameters
+        do throws(InvalidValue) { parameters = try query.withParsedCallback() } catch {
+            throw ConnectError(.stateMismatch, hint: error.description)
+        }
+        guard let state = parameters.state,
+            let request = try await AuthorizationRequests.consume(stateHash: Digest.sha256(state), in: pool)
+        else { throw ConnectError(.stateMismatch) }
+        // From here on the state is spent, whatever is wrong with the rest.
+        guard let browser, Digest.constantTimeEquals(browser.hash, request.browserHash) else {
+            throw ConnectError(.wrongBrowser)
+        }
+        guard let session = try await ConnectSessions.find(id: request.sessionID, in: pool) else {
+            throw ConnectError(.sessionUnknown)
+        }
+        guard request.integration == id, request.redirectURI == redirectURI(of: id) else {
+            throw ConnectError(.stateMismatch, session: session.uid)
+        }
+        do {
+            return try await redeem(parameters, request, session: session, browser: browser)
+        } catch let error as ConnectError {
+            throw error.of(session: session.uid, integration: catalog.integration(id)?.title)
+        }
+    }
+
+    private func redeem(
+        _ parameters: CallbackParameters, _ request: AuthorizationRequestRecord, session: ConnectSessionRecord,
+        browser: BrowserBinding
+    ) async throws -> FinishedSession {
+        try checkUsable(session)
+        guard let integration = catalog.integration(request.integration),
+            let provider = catalog.provider(of: integration)
+        else { throw ConnectError(.unknownIntegration) }
+        let app = try await oauthApp(id: request.oauthAppID, integration: integration)
+        let code = try code(parameters, provider: provider, app: app, facts: request.parameters)
+        let secrets = try await secrets(of: request)
+
+        let nonce = UUID.random()
+        guard try await ConnectSessions.claim(id: session.id, nonce: nonce, for: limits.claimLength, in: pool) else {
+            throw try await whyNotClaimed(session)
+        }
+        do {
+            let startedAt = Date()
+            let outcome = await oauth.exchange(
+                code: code, callback: parameters, codeVerifier: secrets.verifier.map { Secret($0) },
+                nonce: secrets.nonce, scopes: request.scopes, provider: provider, app: app,
+                facts: request.parameters, startedAt: startedAt, timeout: limits.exchangeTimeout)
+            let issued = try outcome.connected(by: logger, step: "exchange")
+            let answer = ExchangedAnswer(
+                sessionUID: session.uid, environmentID: session.environmentID, nonce: nonce, browser: browser.hash,
+                connectionUID: .random(), grantID: .random(), integration: integration.id, provider: provider.id,
+                oauthAppID: request.oauthAppID, parameters: request.parameters, requestedScopes: request.scopes,
+                issuedAt: startedAt, tokens: issued.tokens, account: nil)
+            if let fault = issued.refusedFacts.first {
+                throw ConnectError(.providerRefused, hint: fault.description)
+            }
+            return try await settle(answer, session: session, integration: integration, provider: provider, app: app)
+        } catch {
+            await release(session, nonce: nonce)
+            throw error
+        }
+    }
+
+    /// Journal, probe, commit.
+    private func settle(
+        _ answer: ExchangedAnswer, session: ConnectSessionRecord, integration: Integration, provider: Provider,
+        app: OAuthApp
+    ) async throws -> FinishedSession {
+        var answer = answer
+        let key = UUID.random()
+        await keep(answer, key: key)
+        do {
+            let probed = try await probe(answer.tokens, integration: integration, app: app)
+            answer.tokens = probed.tokens
+            answer.account = probed.account
+            let finished = try await commit(answer, late: false)
+            journal?.settle(key)
+            return finished
+        } catch let error as ConnectError {
+            // Decided: this grant is of no use. A database that is away is not: then the journal keeps the answer.
+            if error.code != .ours { journal?.settle(key) }
+            if error.code == .accountMismatch { await giveBack(answer.tokens, provider: provider, app: app) }
+            throw error
+        }
+    }
+
+    private func keep(_ answer: ExchangedAnswer, key: UUID) async {
+        guard let journal else { return }
+        do {
+            let sealed = try await vault.seal(
+                answer.tokens.plaintext(),
+                .exchangeAnswer(environmentID: answer.environmentID, sessionUID: answer.sessionUID))
+            try await journal.append(.exchangeAnswer, key: key, payload: answer.payload(sealed: sealed))
+        } catch {
+            // An answer is never thrown away for want of a journal: the commit that follows may well succeed.
+            logger.error("exchange answer could not be journalled", metadata: ["error": "\(error)"])
+        }
+    }
+
+    /// Revokes the grant of an account that nobody asked for, where that can hurt no other connection.
+    private func giveBack(_ tokens: TokenSet, provider: Provider, app: OAuthApp) async {
+        guard provider.revocation?.kills == .token else { return }
+        _ = await oauth.revoke(tokens, provider: provider, app: app)
+    }
+
+    func release(_ session: ConnectSessionRecord, nonce: UUID) async {
+        do { try await ConnectSessions.release(id: session.id, nonce: nonce, in: pool) } catch {
+            // The claim ends by its deadline.
+            logger.warning("claim could not be released", metadata: ["session": "\(session.uid)", "error": "\(error)"])
+        }
+    }
+
+    private func code(
+        _ parameters: CallbackParameters, provider: Provider, app: OAuthApp, facts: [String: String]
+    ) throws -> Secret {
+        let answer: CallbackAnswer
+        do throws(CallbackFault) { answer = try parameters.answer(from: provider, app: app, facts: facts) } catch {
+            throw error.connectError
+        }
+        switch answer {
+        case .code(let code): return code
+        case .refused(let refusal):
+            logger.info(
+                "authorization refused",
+                metadata: ["provider": "\(provider.id)", "code": "\(refusal.code)", "kind": "\(refusal.kind)"])
+            throw refusal.connectError
+        }
+    }
+
+    private func secrets(of request: AuthorizationRequestRecord) async throws -> AuthorizationSecrets {
+        let opened = try await vault.open(
+            request.sealed,
+            .authorizationRequest(environmentID: request.environmentID, stateHash: request.stateHash))
+        return try opened.withBytes { try JSONDecoder().decode(AuthorizationSecrets.self, from: Data($0)) }
+    }
+}
+
+extension Secret {
+    fileprivate func withParsedCallback() throws(InvalidValue) -> CallbackParameters {
+        try CallbackParameters(parsing: revealedText())
+    }
+}

@@ -1,0 +1,114 @@
+import Catalog
+import Credentials
+import Foundation
+import Jobs
+import Logging
+import Metrics
+import Pacing
+import Postgres
+import Queue
+import Store
+import Synchronization
+
+/// Finds what is due and enqueues it. Any number may plan at once: planning is a timed claim on the row, committed
+/// together with the job.
+package final class LifecyclePlanner: Sendable {
+    private let services: LifecycleServices
+    private let batch: Int
+    /// When this process first saw each open mark, by its own boot-time clock.
+    private let seen = Mutex<[UUID: BootInstant]>([:])
+
+    /// - Parameter batch: rows a sweep claims at a time.
+    package init(_ services: LifecycleServices, batch: Int = 500) {
+        self.services = services
+        self.batch = batch
+    }
+
+    /// Enqueues refreshes that are due, while the lanes stay shallow.
+    /// - Returns: how many.
+    package func planRefreshes() async throws -> Int {
+        try await services.pool.transaction { [self] transaction in
+            let due = try await Attempts.claimDue(limit: batch, claim: services.timings.claim, in: transaction)
+            let jobs = try due.map { connection in
+                let arguments = RefreshConnection(connection: connection.id, generation: connection.generation)
+                return try arguments.job(
+                    environmentID: connection.environmentID, priority: connection.isAmbiguous ? .closing : .due)
+            }
+            if !jobs.isEmpty { _ = try await services.queue.enqueue(jobs, in: transaction) }
+            return due.count
+        }
+    }
+
+    /// Enqueues probes that are due.
+    package func planValidations() async throws -> Int {
+        try await services.pool.transaction { [self] transaction in
+            let due = try await Validations.claimDue(limit: batch, claim: services.timings.claim, in: transaction)
+            let jobs = try due.map { connection in
+                let arguments = ValidateConnection(connection: connection.id)
+                return try arguments.job(
+                    environmentID: connection.environmentID, priority: .bulk, uniqueKey: arguments.uniqueKey)
+            }
+            if !jobs.isEmpty { _ = try await services.queue.enqueue(jobs, in: transaction) }
+            return due.count
+        }
+    }
+
+    /// Enqueues revocations whose next try is due; the first was enqueued with the deletion.
+    package func planRevocations() async throws -> Int {
+        try await services.pool.transaction { [self] transaction in
+            let due = try await Revocations.claimDue(limit: batch, claim: services.timings.claim, in: transaction)
+            let jobs = try due.map { connection in
+                let arguments = RevokeConnection(connection: connection.id)
+                return try arguments.job(
+                    environmentID: connection.environmentID, priority: .due, uniqueKey: arguments.uniqueKey)
+            }
+            if !jobs.isEmpty { _ = try await services.queue.enqueue(jobs, in: transaction) }
+            return due.count
+        }
+    }
+
+    /// Looks after attempts that are open past their deadline: waits where the class says so, else enqueues recovery.
+    package func planRecoveries() async throws -> Int {
+        let open = try await Attempts.openPastDeadline(limit: batch, in: services.pool)
+        var jobs: [NewJob] = []
+        for attempt in open {
+            if try await mustWait(attempt) { continue }
+            let arguments = RecoverAttempt(connection: attempt.connectionID, nonce: attempt.nonce.uuidString)
+            jobs.append(
+                try arguments.job(
+                    environmentID: attempt.environmentID, priority: .closing, uniqueKey: arguments.uniqueKey))
+        }
+        if !jobs.isEmpty { _ = try await services.queue.enqueue(jobs, in: nil) }
+        let present = Set(open.map(\.nonce))
+        seen.withLock { $0 = $0.filter { present.contains($0.key) || $0.value.duration(to: .now()) < .seconds(7200) } }
+        return jobs.count
+    }
+
+    /// `strict` waits as its rule says, and for as long as an attempt on this process's own clock: neither a stepped
+    /// clock of the database nor a frozen one shortens the wait.
+    private func mustWait(_ attempt: OpenAttempt) async throws -> Bool {
+        guard attempt.state != .revoking else { return false }
+        let mark = AttemptMark(connectionID: attempt.connectionID, nonce: attempt.nonce)
+        switch try services.recoveryDecision(attempt) {
+        case .wait(let until):
+            _ = observe(attempt.nonce)
+            let wait = Duration.seconds(max(1, until.timeIntervalSince(attempt.now)))
+            _ = try await Attempts.leaveOpen(mark, recoverIn: wait, in: services.pool)
+            return true
+        case .present, .giveUp:
+            guard let provider = services.catalog.provider(attempt.provider),
+                try services.rule(provider: provider, appParameters: attempt.appParameters).replayClass == .strict
+            else { return false }
+            return observe(attempt.nonce) < services.timings.attemptLength
+        }
+    }
+
+    private func observe(_ nonce: UUID) -> Duration {
+        let now = BootInstant.now()
+        return seen.withLock { seen in
+            let first = seen[nonce] ?? now
+            seen[nonce] = first
+            return first.duration(to: now)
+        }
+    }
+}

@@ -1,0 +1,424 @@
+import Catalog
+import Credentials
+import Egress
+import Escrow
+import Foundation
+import Jobs
+import Logging
+import Metrics
+import OAuth
+import Pacing
+import Postgres
+import Queue
+import Store
+import Vault
+
+// One attempt, step by step (`docs/architecture.md` tells it as a story):
+//
+//   1 mark      one committed UPDATE: the fleet-wide single flight. The sender's clock was taken before it.
+//   2 intent    a line in the escrow journal, for all but `replayable`
+//   3 send      once; refused later than `sendWithin` after the clock was taken
+//   4 outcome   not sent: mark cleared · refused: verdict · ambiguous: the mark stays, recovery decides
+//   5 keep      escrow, then commit, fenced by grant, generation and nonce
+//
+// What can go wrong at each step, and who mends it:
+//   killed after 1 or 2   the deadline passes; recovery takes the mark over (strict: after the wait)
+//   killed in 3           the same; the generation is ambiguous from then on
+//   killed in 5           the journal has the answer; the next process of this journal commits it
+//   database gone in 5    the answer is held and tried again; the journal has it too
+//   taken for dead in 5   the commit carries its own fence and leaves out the job's settling
+
+/// How an attempt ended.
+package enum RefreshResult: Sendable, Equatable {
+    /// A newer token set is committed, or kept for a refusal.
+    case refreshed
+    /// Another attempt is open, the generation has moved, or the state allows none.
+    case notMarked
+    /// The provider refused the grant.
+    case refused(ConnectionState, ConnectionReason)
+    /// Trouble at the provider or at us; tried again in so long.
+    case trouble(ConnectionReason, retryIn: Duration)
+    /// The answer is unknown; recovery decides.
+    case ambiguous
+    /// There is nothing to refresh with.
+    case notRefreshable
+}
+
+/// Makes attempts to refresh.
+package struct RefreshAttempts: Sendable {
+    private let services: LifecycleServices
+    private let keeper: AnswerKeeper
+
+    package init(_ services: LifecycleServices) {
+        self.services = services
+        keeper = AnswerKeeper(services)
+    }
+
+    /// Marks the connection and refreshes it.
+    /// - Parameters:
+    ///   - generation: only when the connection still has it; nil for whatever it has.
+    ///   - reopens: an alternate arrived, so the attempt may begin in `broken`.
+    ///   - settlement: of the job that asked, settled with the commit.
+    package func refresh(
+        connectionID: Int64, generation: Int64?, reopens: Bool = false, settlement: JobSettlement? = nil
+    ) async throws -> RefreshResult {
+        let sendBy = BootInstant.now().advanced(by: services.timings.sendWithin)
+        var states: [ConnectionState] = [.active, .degraded, .suspected]
+        if reopens { states.append(.broken) }
+        guard
+            let marked = try await Attempts.mark(
+                AttemptMark(connectionID: connectionID), kind: .refresh, owner: services.owner, generation: generation,
+                states: states, length: services.timings.attemptLength, in: services.pool)
+        else { return .notMarked }
+        return try await perform(marked, sendBy: sendBy, waitIsOver: false, settlement: settlement)
+    }
+
+    /// Recovers an attempt that is open past its deadline, as its replay class allows.
+    package func recover(connectionID: Int64, nonce: UUID, settlement: JobSettlement? = nil) async throws
+        -> RefreshResult
+    {
+        let sendBy = BootInstant.now().advanced(by: services.timings.sendWithin)
+        guard
+            let open = try await Attempts.openPastDeadline(
+                limit: 1, connectionID: connectionID, in: services.pool
+            ).first, open.nonce == nonce
+        else { return .notMarked }
+        if open.state == .revoking || open.kind != AttemptKind.refresh.rawValue {
+            try await Revocations.releaseMark(connectionID: connectionID, nonce: nonce, in: services.pool)
+            return .notMarked
+        }
+        let decision = try services.recoveryDecision(open)
+        if case .wait(let until) = decision {
+            _ = try await Attempts.leaveOpen(
+                AttemptMark(connectionID: connectionID, nonce: nonce),
+                recoverIn: .seconds(max(1, until.timeIntervalSince(open.now))), in: services.pool)
+            return .ambiguous
+        }
+        guard
+            let marked = try await Attempts.takeOver(
+                from: nonce, as: AttemptMark(connectionID: connectionID), owner: services.owner,
+                length: services.timings.attemptLength, in: services.pool)
+        else { return .notMarked }
+        if decision == .giveUp { return try await lose(marked) }
+        Counter(label: "attempts_recovered_total", dimensions: [("provider", marked.provider)]).increment()
+        return try await perform(marked, sendBy: sendBy, waitIsOver: true, settlement: settlement)
+    }
+
+    // MARK: Steps
+
+    private func perform(
+        _ marked: MarkedAttempt, sendBy: BootInstant, waitIsOver: Bool, settlement: JobSettlement?
+    ) async throws -> RefreshResult {
+        let attempt: PreparedAttempt
+        do {
+            guard let prepared = try await prepare(marked) else { return try await endNotRefreshable(marked) }
+            attempt = prepared
+        } catch let error as PostgresError {
+            throw error
+        } catch {
+            services.logger.error(
+                "a connection cannot be refreshed for a reason at us",
+                metadata: ["connection": "\(marked.mark.connectionID)", "error": "\(error)"])
+            return try await endInTrouble(marked, .ourTrouble, retryAfter: nil)
+        }
+        if let held = try await quarantine(attempt) { return held }
+        if !waitIsOver, let since = marked.ambiguousSince {
+            let decision = attempt.rule.decide(
+                ambiguousSince: since, lastStart: since, accessExpiresAt: marked.accessExpiresAt, now: marked.startedAt)
+            switch decision {
+            case .present: break
+            case .giveUp: return try await lose(marked)
+            case .wait(let until):
+                let wait = Duration.seconds(until.timeIntervalSince(marked.startedAt))
+                return try await endInTrouble(marked, .providerTrouble, exactly: wait)
+            }
+        }
+        return try await send(attempt, token: attempt.tokens, source: .current, sendBy: sendBy, settlement: settlement)
+    }
+
+    private func prepare(_ marked: MarkedAttempt) async throws -> PreparedAttempt? {
+        let integration = try services.catalog.integration(named: marked.integration)
+        guard let provider = services.catalog.provider(of: integration), let appAtMark = marked.app else { return nil }
+        let tokens = try TokenSet(
+            plaintext: await services.vault.open(
+                marked.sealed,
+                .connectionTokens(
+                    environmentID: marked.environmentID, uid: marked.uid, generation: marked.generation)))
+        guard tokens.refreshToken != nil else { return nil }
+        return PreparedAttempt(
+            marked: marked, integration: integration, provider: provider, appAtMark: appAtMark,
+            app: try await services.app(appAtMark, environmentID: marked.environmentID), tokens: tokens,
+            rule: try services.rule(provider: provider, appParameters: appAtMark.parameters))
+    }
+
+    /// A suspended OAuth app lets one attempt a period through; the others wait for what it finds.
+    private func quarantine(_ attempt: PreparedAttempt) async throws -> RefreshResult? {
+        guard attempt.appAtMark.suspendedAt != nil else { return nil }
+        if try await Quarantine.claimProbe(
+            appID: attempt.appAtMark.id, period: services.timings.quarantineProbe, in: services.pool)
+        {
+            return nil
+        }
+        return try await endInTrouble(
+            attempt.marked, .appFault, exactly: services.timings.quarantineProbe, countsFailure: false)
+    }
+
+    private func send(
+        _ attempt: PreparedAttempt, token: TokenSet, source: TokenSource, sendBy: BootInstant,
+        settlement: JobSettlement?
+    ) async throws -> RefreshResult {
+        let marked = attempt.marked
+        if attempt.rule.replayClass.isEscrowed, let journal = services.journal {
+            do {
+                try await journal.append(.intent, key: marked.mark.nonce, payload: attempt.intent())
+            } catch {
+                services.logger.critical(
+                    "an intent could not be written; nothing is sent", metadata: ["error": "\(error)"])
+                return try await endInTrouble(marked, .ourTrouble, retryAfter: nil)
+            }
+        }
+        let timeout = min(services.timings.requestTimeout, attempt.rule.length)
+        let outcome = await services.oauth.refresh(
+            token, provider: attempt.provider, app: attempt.app, startedAt: marked.startedAt, sendBy: sendBy,
+            timeout: timeout)
+        count(marked, outcome)
+        switch outcome {
+        case .success(let issued):
+            return try await keep(issued, attempt, settlement: settlement)
+        case .notSent(let failure):
+            services.journal?.settle(marked.mark.nonce)
+            let isOurs = failure.code == .addressRefused || failure.code == .badURL
+            note(marked, "not sent", "\(failure)", level: isOurs ? .error : .info)
+            return try await endInTrouble(marked, isOurs ? .ourTrouble : .providerTrouble, retryAfter: nil)
+        case .refused(let refusal):
+            services.journal?.settle(marked.mark.nonce)
+            note(marked, "refused", "\(refusal.sample)", level: .info)
+            return try await judge(refusal, attempt, source: source, settlement: settlement)
+        case .ambiguous(let ambiguity):
+            note(marked, "ambiguous", "\(ambiguity)", level: .warning)
+            return try await leaveOpen(attempt, ambiguity)
+        }
+    }
+
+    private func keep(
+        _ issued: IssuedTokens, _ attempt: PreparedAttempt, settlement: JobSettlement?
+    ) async throws -> RefreshResult {
+        let marked = attempt.marked
+        var schedule = GrantSchedule.make(
+            tokens: issued.tokens, issuedAt: marked.startedAt,
+            lifetimes: services.lifetimes(of: attempt.provider, integration: attempt.integration),
+            requestedScopes: [], key: marked.uid)
+        // A late first request may have killed the token just received: once more while the window has room.
+        if case .windowed = attempt.rule.replayClass, marked.ambiguousSince != nil {
+            schedule.refreshDueAt = marked.startedAt
+        }
+        if issued.tokens.refreshExpiresAt == nil { schedule.endsAt = nil }
+        let sealed = try await services.vault.seal(
+            issued.tokens.plaintext(),
+            .connectionTokens(
+                environmentID: marked.environmentID, uid: marked.uid, generation: marked.generation + 1))
+        let kept = await keeper.keep(
+            EscrowedAnswer(marked, isStrict: attempt.rule.replayClass == .strict, sealed: sealed), schedule: schedule,
+            isEscrowed: attempt.rule.replayClass.isEscrowed, settlement: settlement)
+        if attempt.appAtMark.suspendedAt != nil {
+            try await services.pool.transaction { transaction in
+                try await Quarantine.end(
+                    appID: attempt.appAtMark.id, over: services.timings.quarantineProbe, in: transaction)
+            }
+        }
+        return kept == nil ? .ambiguous : .refreshed
+    }
+
+    // MARK: Verdicts
+
+    private func judge(
+        _ refusal: ProviderRefusal, _ attempt: PreparedAttempt, source: TokenSource, settlement: JobSettlement?
+    ) async throws -> RefreshResult {
+        let marked = attempt.marked
+        let mayBeOurs = marked.ambiguousSince != nil && attempt.rule.canLoseRotation
+        switch refusal.verdict {
+        case .certainlyRevoked:
+            return try await end(marked, .broken, mayBeOurs ? .rotationLost : .revoked)
+        case .needsUser:
+            return try await end(marked, .broken, .needsUser)
+        case .appFault:
+            let ended = try await services.pool.transaction { transaction in
+                _ = try await Quarantine.begin(
+                    appID: attempt.appAtMark.id, reason: refusal.sample.code ?? "HTTP \(refusal.sample.status)",
+                    probeIn: services.timings.quarantineProbe, in: transaction)
+                return try await Attempts.end(
+                    marked.mark, grantID: marked.grantID, generation: marked.generation,
+                    as: AttemptEnding(
+                        state: marked.state == .active ? .degraded : marked.state, reason: .appFault,
+                        nextAttemptIn: services.timings.quarantineProbe, countsFailure: false),
+                    in: transaction)
+            }
+            return ended ? .trouble(.appFault, retryIn: services.timings.quarantineProbe) : .notMarked
+        case .providerTrouble(let retryAfter):
+            return try await endInTrouble(marked, .providerTrouble, retryAfter: retryAfter)
+        case .unknown:
+            Counter(label: "answers_unclassified_total", dimensions: [("provider", marked.provider)]).increment()
+            note(marked, "unclassified answer", "\(refusal.sample)", level: .warning)
+            return try await endInTrouble(marked, .unclassified, retryAfter: nil)
+        case .dead:
+            if let result = try await tryAnother(attempt, after: source, settlement: settlement) { return result }
+            if marked.state == .suspected || marked.state == .broken {
+                return try await end(marked, .broken, mayBeOurs ? .rotationLost : .refused)
+            }
+            let wait = mayBeOurs ? .zero : services.timings.confirmAfter
+            let ended = try await Attempts.end(
+                marked.mark, grantID: marked.grantID, generation: marked.generation,
+                as: AttemptEnding(
+                    state: .suspected, reason: mayBeOurs ? .rotationLost : .refused, nextAttemptIn: wait),
+                in: services.pool)
+            return ended ? .refused(.suspected, mayBeOurs ? .rotationLost : .refused) : .notMarked
+        }
+    }
+
+    /// After a refusal: the alternates, newest first, then the previous token where its class allows. Each is a send
+    /// of its own under the same, renewed mark. Nil when nothing is left to present.
+    private func tryAnother(
+        _ attempt: PreparedAttempt, after source: TokenSource, settlement: JobSettlement?
+    ) async throws -> RefreshResult? {
+        let marked = attempt.marked
+        guard source != .previous else { return nil }
+        let alternates = try await Alternates.unpresented(
+            connectionID: marked.mark.connectionID, grantID: marked.grantID, in: services.pool)
+        var next: (TokenSet, TokenSource)?
+        if let alternate = alternates.first {
+            try await Alternates.markPresented(id: alternate.id, in: services.pool)
+            let opened = try await services.vault.open(
+                alternate.sealed,
+                .alternateTokens(environmentID: marked.environmentID, uid: marked.uid, nonce: alternate.nonce))
+            next = (try TokenSet(plaintext: opened), .alternate)
+        } else if let previous = marked.previousSealed, let generation = marked.previousGeneration,
+            attempt.rule.allowsPrevious(issuedAt: marked.issuedAt, now: marked.startedAt)
+        {
+            let opened = try await services.vault.open(
+                previous,
+                .connectionTokens(environmentID: marked.environmentID, uid: marked.uid, generation: generation))
+            let tokens = try TokenSet(plaintext: opened)
+            if tokens.refreshToken != attempt.tokens.refreshToken { next = (tokens, .previous) }
+        }
+        guard let (tokens, nextSource) = next, tokens.refreshToken != nil else { return nil }
+        let sendBy = BootInstant.now().advanced(by: services.timings.sendWithin)
+        guard try await Attempts.renew(marked.mark, length: services.timings.attemptLength, in: services.pool) else {
+            return .notMarked
+        }
+        return try await send(attempt, token: tokens, source: nextSource, sendBy: sendBy, settlement: settlement)
+    }
+
+    // MARK: Endings
+
+    private func end(_ marked: MarkedAttempt, _ state: ConnectionState, _ reason: ConnectionReason) async throws
+        -> RefreshResult
+    {
+        let ended = try await Attempts.end(
+            marked.mark, grantID: marked.grantID, generation: marked.generation,
+            as: AttemptEnding(state: state, reason: reason, nextAttemptIn: nil), in: services.pool)
+        return ended ? .refused(state, reason) : .notMarked
+    }
+
+    /// Harm `app`: the token is never presented again.
+    private func lose(_ marked: MarkedAttempt) async throws -> RefreshResult {
+        try await end(marked, .broken, .rotationLost)
+    }
+
+    private func endNotRefreshable(_ marked: MarkedAttempt) async throws -> RefreshResult {
+        _ = try await Attempts.end(
+            marked.mark, grantID: marked.grantID, generation: marked.generation,
+            as: AttemptEnding(state: marked.state, reason: nil, nextAttemptIn: nil, countsFailure: false),
+            in: services.pool)
+        return .notRefreshable
+    }
+
+    private func endInTrouble(
+        _ marked: MarkedAttempt, _ reason: ConnectionReason, retryAfter: Duration? = nil, exactly: Duration? = nil,
+        countsFailure: Bool = true
+    ) async throws -> RefreshResult {
+        let wait = exactly ?? max(retryAfter ?? .zero, services.timings.backoff.delay(failures: marked.failures + 1))
+        let state: ConnectionState = marked.state == .active ? .degraded : marked.state
+        let ended = try await Attempts.end(
+            marked.mark, grantID: marked.grantID, generation: marked.generation,
+            as: AttemptEnding(
+                state: state, reason: state == .degraded ? reason : nil, nextAttemptIn: wait,
+                countsFailure: countsFailure), in: services.pool)
+        return ended ? .trouble(reason, retryIn: wait) : .notMarked
+    }
+
+    private func leaveOpen(_ attempt: PreparedAttempt, _ ambiguity: ProviderAmbiguity) async throws -> RefreshResult {
+        let marked = attempt.marked
+        let hasEnded = ambiguity.sample != nil
+        let backoff = max(
+            ambiguity.retryAfter ?? .zero, services.timings.backoff.delay(failures: marked.failures + 1))
+        // Nothing of this request is under way any more, and a repeat does no harm: an ordinary failure.
+        if hasEnded && attempt.rule.replayClass == .replayable {
+            return try await endInTrouble(marked, .providerTrouble, exactly: backoff)
+        }
+        let wait: Duration
+        switch attempt.rule.replayClass {
+        case .replayable, .untilUsed: wait = hasEnded ? backoff : services.timings.attemptLength
+        case .windowed: wait = hasEnded ? min(backoff, attempt.rule.length / 4) : attempt.rule.length
+        case .strict: wait = services.timings.attemptLength
+        }
+        // `strict` waits longer: recovery sees to it, and watches the mark meanwhile.
+        _ = try await Attempts.leaveOpen(marked.mark, recoverIn: wait, in: services.pool)
+        return .ambiguous
+    }
+
+    private func note(_ marked: MarkedAttempt, _ what: String, _ detail: String, level: Logger.Level) {
+        services.logger.log(
+            level: level, "refresh: \(what)",
+            metadata: [
+                "connection": "\(marked.mark.connectionID)", "provider": "\(marked.provider)", "detail": "\(detail)",
+            ])
+    }
+
+    private func count<Success>(_ marked: MarkedAttempt, _ outcome: ProviderOutcome<Success>) {
+        let name =
+            switch outcome {
+            case .success: "success"
+            case .refused(let refusal): refusal.verdict.name
+            case .notSent: "not_sent"
+            case .ambiguous: "ambiguous"
+            }
+        Counter(label: "refreshes_total", dimensions: [("provider", marked.provider), ("outcome", name)]).increment()
+    }
+}
+
+/// Which token an attempt presents.
+private enum TokenSource: Sendable {
+    case current, alternate, previous
+}
+
+/// A marked connection with everything opened and looked up.
+private struct PreparedAttempt: Sendable {
+    let marked: MarkedAttempt
+    let integration: Integration
+    let provider: Provider
+    let appAtMark: AppAtMark
+    let app: OAuthApp
+    let tokens: TokenSet
+    let rule: ReplayRule
+
+    /// What the journal keeps of an intent: which generation of which grant may have been presented.
+    func intent() throws -> [UInt8] {
+        Array(
+            try JSONEncoder().encode([
+                "connection": "\(marked.mark.connectionID)", "grant": marked.grantID.uuidString,
+                "generation": "\(marked.generation)",
+            ]))
+    }
+}
+
+extension LifecycleServices {
+    /// What may be done about an attempt that is open past its deadline.
+    package func recoveryDecision(_ open: OpenAttempt) throws -> ReplayRule.Decision {
+        guard let provider = catalog.provider(open.provider) else {
+            return .wait(until: open.now.addingTimeInterval(timings.attemptLength.seconds))
+        }
+        return try rule(provider: provider, appParameters: open.appParameters).decide(
+            ambiguousSince: open.ambiguousSince ?? open.startedAt, lastStart: open.startedAt,
+            accessExpiresAt: open.accessExpiresAt, now: open.now)
+    }
+}

@@ -1,0 +1,43 @@
+import Logging
+import Pacing
+import Postgres
+
+extension JobRunner {
+    /// Runs one handler and takes in its outcome.
+    func perform(_ job: LeasedJob, _ handler: any JobHandler) async {
+        let settlement = JobSettlement(job: job, backoff: handler.backoff, runner: state)
+        let began = BootInstant.now()
+        withUnsafeCurrentTask { task in
+            guard let task else { return }
+            let running = RunningTask(task: task)
+            state.withLock { $0.tasks[job.jobID] = running }
+        }
+        let outcome: JobOutcome
+        do {
+            outcome = try await handler.perform(job, settlement: settlement)
+        } catch let error as QueueError where error.code == .leaseLost {
+            // Whatever it was doing is undone; closing the lease finds out whether it is gone.
+            outcome = .settled
+        } catch {
+            outcome = isCancelled(job) ? .cancel : .retry(error: JobFailure(error))
+            logger.debug(
+                "job failed",
+                metadata: [
+                    "kind": "\(job.kind)", "job": "\(job.jobID)", "attempt": "\(job.attempt)", "error": "\(error)",
+                ])
+        }
+        state.withLock {
+            $0.tasks[job.jobID] = nil
+            $0.cancelled.remove(job.jobID)
+        }
+        metrics.ran(kind: job.kind, seconds: began.duration(to: .now()).seconds)
+        let done = Settlement(outcome, of: job, backoff: handler.backoff)
+        let settled = settlement.settled
+        metrics.settled(
+            kind: job.kind,
+            outcome: done?.act == 5 ? "discard" : (outcome == .settled ? settled ?? outcome : outcome).label)
+        state.finish(job, done, trusted: settled != nil && settlement.closesLease)
+    }
+
+    private func isCancelled(_ job: LeasedJob) -> Bool { state.withLock { $0.cancelled.contains(job.jobID) } }
+}

@@ -1,0 +1,156 @@
+import Postgres
+
+extension Attempts {
+    /// What `attempt(_:_:in:)` reads, of a marked row `m`, its credential `k` and its OAuth app `a`.
+    private static let returned = """
+        select m.uid, m.environment_id, m.integration, m.provider, m.state, m.grant_id, m.generation,
+            case when m.ambiguous_generation = m.generation then m.ambiguous_since end, m.attempt_started_at,
+            m.attempt_deadline, m.attempt_tries, m.failures, m.access_expires_at, m.ends_at, m.granted_scopes,
+            k.sealed as sealed, k.previous_sealed, k.previous_generation, coalesce(k.issued_at, m.access_issued_at),
+            a.id, a.uid, a.client_id, a.client_secret, a.secret_version, a.parameters, a.suspended_at, a.probe_due_at
+        from marked m
+        left join evergrant.credentials k
+            on k.connection_id = m.id and k.generation = m.generation and k.grant_id = m.grant_id
+        left join evergrant.oauth_apps a on a.id = m.oauth_app_id
+        """
+
+    /// Lock: the row, for the length of this statement. Index: primary key.
+    static let markStatement = PostgresStatement(
+        "mark_attempt",
+        """
+        with marked as (
+            update evergrant.connections set attempt_nonce = $2, attempt_kind = $3, attempt_owner = $4,
+                attempt_started_at = clock_timestamp(),
+                attempt_deadline = clock_timestamp() + make_interval(secs => $5)
+            where id = $1 and attempt_nonce is null and ($6::bigint is null or generation = $6) and state = any($7)
+            returning *)
+        \(returned)
+        """)
+
+    /// The generation was perhaps sent: it stays ambiguous, counted from its first unanswered attempt.
+    static let takeOverStatement = PostgresStatement(
+        "take_over_attempt",
+        """
+        with marked as (
+            update evergrant.connections set attempt_nonce = $2, attempt_owner = $4,
+                ambiguous_since = case when ambiguous_generation = generation then ambiguous_since
+                    else attempt_started_at end,
+                ambiguous_generation = generation, attempt_tries = attempt_tries + 1,
+                attempt_started_at = clock_timestamp(),
+                attempt_deadline = clock_timestamp() + make_interval(secs => $5)
+            where id = $1 and attempt_nonce = $3 and attempt_deadline < clock_timestamp()
+            returning *)
+        \(returned)
+        """)
+
+    static let rereadStatement = PostgresStatement(
+        "reread_attempt",
+        """
+        with marked as (select * from evergrant.connections where id = $1 and attempt_nonce = $2)
+        \(returned)
+        """)
+
+    static let renewStatement = PostgresStatement(
+        "renew_attempt",
+        """
+        update evergrant.connections set attempt_deadline = clock_timestamp() + make_interval(secs => $3)
+        where id = $1 and attempt_nonce = $2 returning id
+        """)
+
+    /// A state that does not change writes no event. `broken` and `revoked` have nothing more that is due.
+    static let endStatement = PostgresStatement(
+        "end_attempt",
+        """
+        update evergrant.connections set
+            ambiguous_since = case when not $9 then ambiguous_since
+                when ambiguous_generation = generation then ambiguous_since else attempt_started_at end,
+            ambiguous_generation = case when $9 then generation when $5 = 'broken' then null
+                else ambiguous_generation end,
+            attempt_nonce = null, attempt_kind = null, attempt_owner = null, attempt_started_at = null,
+            attempt_deadline = null, state = case when state = 'revoking' then state else $5 end,
+            reason = case when state = 'revoking' then reason else coalesce($6, reason) end,
+            failures = failures + $8::int, next_attempt_at = clock_timestamp() + make_interval(secs => $7),
+            retest_at = case when $5 = 'suspected' then clock_timestamp() + make_interval(secs => $7) end,
+            refresh_due_at = case when state = 'revoking' or $5 = 'broken' then null
+                else clock_timestamp() + make_interval(secs => $7) end
+        where id = $1 and attempt_nonce = $2 and grant_id = $3 and generation = $4 returning id
+        """)
+
+    static let leaveOpenStatement = PostgresStatement(
+        "leave_attempt_open",
+        """
+        update evergrant.connections set
+            ambiguous_since = case when ambiguous_generation = generation then ambiguous_since
+                else attempt_started_at end,
+            ambiguous_generation = generation, failures = failures + 1,
+            attempt_deadline = clock_timestamp() + make_interval(secs => $3),
+            next_attempt_at = clock_timestamp() + make_interval(secs => $3),
+            state = case when state = 'active' then 'degraded' else state end,
+            reason = case when state = 'active' then 'provider_trouble' else reason end
+        where id = $1 and attempt_nonce = $2 returning id
+        """)
+
+    private static func committing(_ condition: String, clearing: String) -> String {
+        """
+        with changed as (
+            update evergrant.connections set generation = $4 + 1, state = 'active', reason = null, failures = 0,
+                next_attempt_at = null, retest_at = null, attempt_tries = 0, access_issued_at = $6,
+                access_expires_at = $7, refresh_due_at = $8, ends_at = coalesce($9, ends_at),
+                granted_scopes = coalesce($10, granted_scopes), last_refreshed_at = now(), updated_at = now(),
+                ambiguous_since = case when ambiguous_generation >= $4 then ambiguous_since end,
+                ambiguous_generation = case when ambiguous_generation >= $4 then ambiguous_generation end\(clearing)
+            where id = $1 and grant_id = $3 and generation = $4 and \(condition)
+                and state in ('active', 'degraded', 'suspected', 'broken')
+            returning id)
+        update evergrant.credentials k set previous_sealed = k.sealed, previous_generation = k.generation,
+            previous_issued_at = k.issued_at, sealed = $5, generation = $4 + 1, issued_at = $6, proven = false
+        from changed where k.connection_id = changed.id returning k.connection_id
+        """
+    }
+
+    static let commit = PostgresStatement(
+        "commit_refresh",
+        committing(
+            "attempt_nonce = $2",
+            clearing: """
+                , attempt_nonce = null, attempt_kind = null, attempt_owner = null, attempt_started_at = null,
+                    attempt_deadline = null
+                """))
+
+    static let commitWithoutMark = PostgresStatement(
+        "commit_successor", committing("$2::uuid is not null", clearing: ""))
+
+    /// Index: connections_open_attempts.
+    static let openStatement = PostgresStatement(
+        "list_open_attempts",
+        """
+        select c.id, c.environment_id, c.attempt_nonce, c.attempt_kind, c.state, c.provider,
+            coalesce(a.parameters, '{}'), c.attempt_started_at, c.access_expires_at, clock_timestamp(),
+            case when c.ambiguous_generation = c.generation then c.ambiguous_since end, c.generation, c.grant_id
+        from evergrant.connections c left join evergrant.oauth_apps a on a.id = c.oauth_app_id
+        where c.attempt_nonce is not null and c.attempt_deadline < clock_timestamp()
+            and ($2::bigint is null or c.id = $2)
+        order by c.attempt_deadline limit $1
+        """)
+
+    /// Index: connections_refresh_due. An open attempt will write the due time itself.
+    static let claimDueStatement = PostgresStatement(
+        "claim_due_refreshes",
+        """
+        with due as (
+            select id from evergrant.connections
+            where state in ('active', 'degraded', 'suspected') and refresh_due_at is not null
+                and refresh_due_at <= now()
+            order by refresh_due_at limit $1 for update skip locked)
+        update evergrant.connections c set refresh_due_at = now() + make_interval(secs => $2) from due
+        where c.id = due.id
+        returning c.id, c.environment_id, c.generation, c.ambiguous_generation is not null
+        """)
+
+    static let makeDueStatement = PostgresStatement(
+        "make_refresh_due",
+        """
+        update evergrant.connections set refresh_due_at = now(), next_attempt_at = now()
+        where id = $1 and state in ('active', 'degraded', 'suspected')
+        """)
+}
