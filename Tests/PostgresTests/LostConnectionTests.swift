@@ -117,8 +117,12 @@ import Testing
         try await withTestDatabase { database in
             let connection = PostgresConnection(database.configuration, logger: .silent)
             try await connection.execute(Probes.one)
-            try await connection.execute(PostgresStatement("forget", "DEALLOCATE ALL"))
+            let forget = PostgresStatement("forget", "DEALLOCATE ALL")
+            try await connection.execute(forget)
             try await connection.execute(Probes.one)
+            try await connection.execute(forget)
+            let rows = try await connection.pipeline([(Probes.one, []), (Probes.processID, []), (Probes.one, [])])
+            #expect(rows.count == 3)
             await connection.close()
         }
     }

@@ -47,16 +47,15 @@ import Testing
     @Test func `marks rise only, and only in the epoch they were read in`() {
         let lane = Lane(queue: 1, priority: 2)
         var table = table([lane])
-        table.use(session: 1)
+        table.use(server: 1)
         let epoch = table.epoch
         table.raise([(lane, 10)], epoch: epoch)
         table.raise([(lane, 5)], epoch: epoch)
         #expect(table.lows[lane] == 10)
-        table.use(session: 1)
+        table.use(server: 1)
         #expect(table.lows[lane] == 10)
-        // A new session may be to another server.
-        table.use(session: 2)
-        #expect(table.lows.isEmpty)
+        table.use(server: 2)
+        #expect(table.lows[lane] == 0)
         _ = table.found([(lane, 1)], at: now)
         table.raise([(lane, 20)], epoch: epoch)
         #expect(table.lows[lane] == 0)
@@ -105,7 +104,11 @@ import Testing
                 table.raise(want.map { ($0.0, $0.1) }, epoch: table.epoch)
                 let known = table.known(fromZero: false)
                 let found = try await fixture.pool.execute(
-                    Statements.lanes, [.int4Array(known.queues), .int2Array(known.priorities), .int8Array(known.lows)]
+                    Statements.lanes,
+                    [
+                        .int4Array(known.queues), .int2Array(known.priorities), .int8Array(known.lows),
+                        .float8(try await fixture.server()),
+                    ]
                 ).map { row -> Lane in
                     let (queue, priority) = try row.decode(Int32.self, Int16.self)
                     return Lane(queue: queue, priority: priority)

@@ -8,11 +8,13 @@ import Testing
 @Suite struct LowWaterTests {
     /// S0 and X0, drawn now; the returned closure reads the mark of queue 1, priority 2: nil while it may not be raised.
     private func scout(_ fixture: QueueFixture) async throws -> @Sendable () async throws -> Int64? {
-        let last = try #require(try await fixture.pool.execute(Statements.lastID).value(Int64.self))
+        let drawn = try #require(try await fixture.pool.execute(Statements.lastID).first)
+        let (last, server) = try drawn.decode(Int64.self, Double.self)
         let fence = try #require(try await fixture.pool.execute(Statements.fence).value(UInt64.self))
         return {
             let rows = try await fixture.pool.execute(
-                Statements.low, [.xid8(fence), .int8(last), .int4Array([1]), .int2Array([2]), .int8Array([0])])
+                Statements.low,
+                [.xid8(fence), .int8(last), .int4Array([1]), .int2Array([2]), .int8Array([0]), .float8(server)])
             return try rows.first.map { try $0["least", as: Int64.self] }
         }
     }

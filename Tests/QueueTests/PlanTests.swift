@@ -24,8 +24,9 @@ import Testing
         try await withQueue { fixture async throws in
             _ = try await fixture.enqueue(QueueFixture.job())
             let plan = try await plan(
-                fixture, Statements.settleAndClaim, types: "bigint[], bigint, int[], smallint[], bigint[], int[]",
-                arguments: "'{1}', 1, '{1}', '{2}', '{0}', '{10}'")
+                fixture, Statements.settleAndClaim,
+                types: "bigint[], bigint, int[], smallint[], bigint[], int[], float8",
+                arguments: "'{1}', 1, '{1}', '{2}', '{0}', '{10}', 0")
             #expect(plan.contains("Tid Scan on jobs_ready"), "\(plan)")
             #expect(plan.contains("Index Scan using jobs_ready_lane on jobs_ready"), "\(plan)")
             #expect(!plan.contains("Seq Scan on jobs_ready"), "\(plan)")
@@ -37,12 +38,12 @@ import Testing
     @Test func `the search for lanes, the marks and promotion read by index`() async throws {
         try await withQueue { fixture async throws in
             let lanes = try await plan(
-                fixture, Statements.lanes, types: "int[], smallint[], bigint[]",
-                arguments: "'{2147483647}', '{32767}', '{0}'")
+                fixture, Statements.lanes, types: "int[], smallint[], bigint[], float8",
+                arguments: "'{2147483647}', '{32767}', '{0}', 0")
             #expect(lanes.contains("using jobs_ready_lane") && !lanes.contains("Seq Scan on jobs_ready"), "\(lanes)")
             let low = try await plan(
-                fixture, Statements.low, types: "xid8, bigint, int[], smallint[], bigint[]",
-                arguments: "'1', 1, '{1}', '{2}', '{0}'")
+                fixture, Statements.low, types: "xid8, bigint, int[], smallint[], bigint[], float8",
+                arguments: "'1', 1, '{1}', '{2}', '{0}', 0")
             #expect(low.contains("using jobs_ready_lane") && !low.contains("Seq Scan on jobs_ready"), "\(low)")
             let promote = try await plan(fixture, Statements.promote, types: "int", arguments: "10")
             #expect(promote.contains("using jobs_scheduled_due") && promote.contains("Tid Scan"), "\(promote)")

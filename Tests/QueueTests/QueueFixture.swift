@@ -70,6 +70,10 @@ struct QueueFixture: Sendable {
         try await value("insert into evergrant.workers (name) values ('hand') returning id", as: Int64.self)
     }
 
+    func server() async throws -> Double {
+        try await value("select extract(epoch from pg_postmaster_start_time())::float8", as: Double.self)
+    }
+
     /// Claims by hand, from the lanes given: queue 1 with priorities 0 to 3 by default.
     func claim(_ worker: Int64, limit: Int32 = 100, settling: [Int64] = [], low: Int64 = 0) async throws -> HandClaim {
         let rows = try await pool.execute(
@@ -77,6 +81,7 @@ struct QueueFixture: Sendable {
             [
                 .int8Array(settling), .int8(worker), .int4Array([1, 1, 1, 1]), .int2Array([0, 1, 2, 3]),
                 .int8Array([low, low, low, low]), .int4Array([limit, limit, limit, limit]),
+                .float8(try await server()),
             ])
         var claim = HandClaim(worker: worker, settled: 0, lease: 0, jobs: [])
         for row in rows {

@@ -162,8 +162,7 @@ struct ConnectionsCommand: AsyncParsableCommand {
                 let arguments = RefreshConnection(connection: before.id, generation: before.generation)
                 let queue = JobQueue(pool: pool, logger: logger)
                 let jobs = try await queue.enqueue([
-                    try arguments.job(
-                        environmentID: environment.id, priority: .awaited, uniqueKey: arguments.uniqueKey)
+                    try arguments.job(environmentID: environment.id, priority: .awaited)
                 ])
                 let after = try await outcome(of: before, jobs.first?.jobID, queue: queue, pool: pool)
                 let row = Row(after, environment: environment.name)

@@ -85,11 +85,12 @@ package actor PostgresConnection: PostgresQuerying {
         }
     }
 
-    func begin() async throws -> UInt64 {
-        try await perform("begin transaction", nil, takes: true) { session throws(PostgresError) in
-            try session.executeScript(
-                PostgresStatement("begin transaction", "BEGIN"), within: session.configuration.statementTimeout)
-        }
+    /// Begins a transaction; the server hears of it with the first statement.
+    func begin() throws(PostgresError) -> UInt64 {
+        try admit("begin transaction", nil)
+        lastUse += 1
+        exclusiveUse = lastUse
+        session.owesBegin = true
         return lastUse
     }
 
@@ -101,7 +102,7 @@ package actor PostgresConnection: PostgresQuerying {
     /// Not interrupted by a cancelled task. When it fails the connection is dropped, which rolls back as well.
     func rollback(_ use: UInt64) {
         try? shielded("roll back transaction", use) { session throws(PostgresError) in
-            guard session.isOpen else { return }
+            guard session.isOpen, !session.owesBegin else { return }
             do throws(PostgresError) {
                 try session.executeScript(
                     PostgresStatement("roll back transaction", "ROLLBACK"), within: .seconds(5))
@@ -153,6 +154,7 @@ package actor PostgresConnection: PostgresQuerying {
     private func setExclusive(_ use: UInt64?) {
         exclusiveUse = use
         session.isPinned = use != nil
+        if use == nil { session.owesBegin = false }
     }
 
     private func admit(_ statement: String, _ use: UInt64?) throws(PostgresError) {

@@ -12,6 +12,7 @@ extension Session {
         begin("copy", within: limit)
         let handle = try open()
         begin("copy", within: limit)
+        try payBegin(handle)
         guard PQsendQuery(handle, sql) == 1 else { throw refused(handle) }
         try flush(handle)
         guard let result = try next(handle) else { throw lost() }

@@ -11,6 +11,10 @@ extension Session {
     func execute(
         _ statement: PostgresStatement, _ parameters: [PostgresParameter], within limit: Duration
     ) throws(PostgresError) -> PostgresRows {
+        if owesBegin {
+            guard let rows = try pipeline([(statement, parameters)], within: limit).first else { throw lost() }
+            return rows
+        }
         begin(statement.name, within: limit)
         let handle = try open()
         begin(statement.name, within: limit)
@@ -33,7 +37,7 @@ extension Session {
         do {
             return try collect(handle, statement: statement.name)
         } catch {
-            guard let entry, error.sqlState == "26000" || error.sqlState == "0A000" else { throw error }
+            guard let entry, error.isOfPreparation else { throw error }
             prepared.remove(entry, of: statement)
             guard mayRetry, isOpen, transactionStatus == PQTRANS_IDLE else { throw error }
             return try executePrepared(statement, parameters, handle, mayRetry: false)
@@ -93,11 +97,14 @@ extension Session {
         begin(statement.name, within: limit)
         let handle = try open()
         begin(statement.name, within: limit)
+        try payBegin(handle)
         _ = try sendScript(statement, on: handle)
     }
 
     /// Ends a transaction. When the answer is lost the outcome is unknown, unless the connection was already lost before.
     func commit() throws(PostgresError) {
+        // Without a statement there is nothing to commit.
+        if owesBegin { return owesBegin = false }
         let statement = PostgresStatement("commit transaction", "COMMIT")
         begin(statement.name, within: configuration.statementTimeout)
         let handle = try open()
@@ -118,6 +125,16 @@ extension Session {
                 sqlState: "25P02", hint: "let the error of the failed statement leave the transaction's closure")
         }
     }
+
+    /// Sends the `BEGIN` that is owed, by itself.
+    func payBegin(_ handle: OpaquePointer) throws(PostgresError) {
+        guard owesBegin else { return }
+        _ = try sendScript(Self.begin, on: handle)
+        owesBegin = false
+        isPinned = true
+    }
+
+    static let begin = PostgresStatement("begin transaction", "BEGIN")
 
     /// Returns the command tag of the last statement.
     private func sendScript(_ statement: PostgresStatement, on handle: OpaquePointer) throws(PostgresError) -> String {
