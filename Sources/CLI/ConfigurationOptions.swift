@@ -14,7 +14,8 @@ struct ConfigurationOptions: ParsableArguments {
 
     @Option(
         name: .long,
-        help: ArgumentHelp("Same as --set database.url=…; visible in process lists: prefer EVERGRANT_DATABASE_URL.", valueName: "url"))
+        help: ArgumentHelp(
+            "Same as --set database.url=…; visible in process lists: prefer EVERGRANT_DATABASE_URL.", valueName: "url"))
     var databaseURL: String?
 
     @Option(name: .long, help: ArgumentHelp("Same as --set log.level=….", valueName: "level"))
@@ -23,7 +24,8 @@ struct ConfigurationOptions: ParsableArguments {
     func validate() throws {
         for pair in settings {
             guard let equals = pair.firstIndex(of: "="), equals != pair.startIndex else {
-                throw ValidationError("--set takes key=value, for example --set worker.concurrency=128; got \"\(pair)\"")
+                throw ValidationError(
+                    "--set takes key=value, for example --set worker.concurrency=128; got \"\(pair)\"")
             }
         }
     }

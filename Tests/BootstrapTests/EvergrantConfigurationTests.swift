@@ -46,19 +46,4 @@ import Testing
             sources(["EVERGRANT_DATABASE_URL": "postgres://u:hunter2@h/d", "EVERGRANT_KEYRING_KEYS": "k hunter2"]))
         #expect(!"\(configuration)".contains("hunter2"))
     }
-
-    /// Writes the file anew when `EVERGRANT_TEST_REWRITE` is set.
-    @Test func `the documentation lists every key as it is`() throws {
-        let file = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-            .deletingLastPathComponent().appending(path: "docs/configuration.md")
-        let text = try String(contentsOf: file, encoding: .utf8)
-        let mark = "<!-- The tables below are written by the tests; see CONTRIBUTING.md. -->\n\n"
-        let head = try #require(text.range(of: mark), "docs/configuration.md has lost its mark")
-        let expected = String(text[..<head.upperBound]) + SettingsDocument.tables()
-        if ProcessInfo.processInfo.environment["EVERGRANT_TEST_REWRITE"] != nil {
-            try expected.write(to: file, atomically: true, encoding: .utf8)
-        } else {
-            #expect(text == expected, "run: EVERGRANT_TEST_REWRITE=1 ./dev test --only swift --filter BootstrapTests")
-        }
-    }
 }

@@ -7,25 +7,25 @@ import Testing
     private let registry = MetricsRegistry()
 
     @Test func `a counter counts up, series by labels, named as Prometheus asks`() {
-        registry.makeCounter(label: "evergrant.refreshes", dimensions: [("verdict", "dead")]).increment(by: 2)
-        registry.makeCounter(label: "evergrant.refreshes", dimensions: [("verdict", "dead")]).increment(by: 1)
-        registry.makeCounter(label: "evergrant.refreshes", dimensions: [("verdict", "a\"\\\n")]).increment(by: 1)
+        registry.makeCounter(label: "refresh.tries", dimensions: [("verdict", "dead")]).increment(by: 2)
+        registry.makeCounter(label: "refresh.tries", dimensions: [("verdict", "dead")]).increment(by: 1)
+        registry.makeCounter(label: "refresh.tries", dimensions: [("verdict", "a\"\\\n")]).increment(by: 1)
         #expect(
             registry.prometheusText() == """
-                # TYPE evergrant_refreshes_total counter
-                evergrant_refreshes_total{verdict="a\\"\\\\\\n"} 1
-                evergrant_refreshes_total{verdict="dead"} 3
+                # TYPE evergrant_refresh_tries_total counter
+                evergrant_refresh_tries_total{verdict="a\\"\\\\\\n"} 1
+                evergrant_refresh_tries_total{verdict="dead"} 3
 
                 """)
     }
 
     @Test func `a gauge shows what was last set`() {
-        let gauge = Gauge(label: "evergrant_queue_depth", dimensions: [("queue", "default")], factory: registry)
+        let gauge = Gauge(label: "depth", dimensions: [("queue", "default")], factory: registry)
         gauge.record(7)
         gauge.record(2.5)
         let meter = Meter(label: "evergrant_workers", factory: registry)
         meter.set(3)
-        #expect(registry.prometheusText().contains("evergrant_queue_depth{queue=\"default\"} 2.5\n"))
+        #expect(registry.prometheusText().contains("evergrant_depth{queue=\"default\"} 2.5\n"))
         #expect(registry.prometheusText().contains("evergrant_workers 3\n"))
     }
 
@@ -42,6 +42,13 @@ import Testing
         #expect(lines.contains("evergrant_refresh_duration_seconds_bucket{le=\"+Inf\"} 3"))
         #expect(lines.contains("evergrant_refresh_duration_seconds_sum 400.004"))
         #expect(lines.last == "evergrant_refresh_duration_seconds_count 3")
+    }
+
+    @Test func `a recorder of seconds is a histogram of seconds, and a known name has its meaning`() {
+        Recorder(label: "job_wait_seconds", dimensions: [], aggregate: true, factory: registry).record(0.002)
+        let text = registry.prometheusText()
+        #expect(text.hasPrefix("# HELP evergrant_job_wait_seconds From enqueue"))
+        #expect(text.contains("evergrant_job_wait_seconds_bucket{le=\"0.0025\"} 1\n"))
     }
 
     @Test func `nothing measured is an empty text`() {

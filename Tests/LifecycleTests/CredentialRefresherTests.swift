@@ -1,7 +1,9 @@
 import Credentials
 import Foundation
 import Lifecycle
+import LifecycleSupport
 import Postgres
+import Sandbox
 import Store
 import Testing
 

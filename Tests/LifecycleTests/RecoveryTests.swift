@@ -1,10 +1,13 @@
 import Credentials
+import Egress
 import Escrow
 import Foundation
 import Lifecycle
+import LifecycleSupport
 import Logging
 import Pacing
 import Postgres
+import Sandbox
 import Store
 import Testing
 
@@ -166,7 +169,7 @@ import Testing
             #expect(try await world.row(connection).generation == 1)
 
             let next = try EscrowJournal(
-                .init(directory: world.directory), logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+                .init(directory: world.directory + "/journal"), logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
             let keeper = AnswerKeeper(world.services)
             let recovered = await next.recoverAbandoned { record in
                 if record.kind == .refreshAnswer { try await keeper.recover(record) }
@@ -217,39 +220,8 @@ import Testing
 }
 
 extension LifecycleWorld {
-    func gate(_ provider: String, _ point: String) async throws -> String {
-        let made = try await control(
-            "gates", #"{"class":"\#(provider)","endpoint":"token-refresh","point":"\#(point)","count":1}"#)
-        return try #require(made.firstMatch(of: /"id":\s*"(t\d+)"/)).1.description
-    }
-
-    func waitAtGate(_ gate: String) async throws {
-        let outcome = await egress.send(
-            .init(method: "GET", url: "\(base)/control/gates/\(gate)/wait?timeout_ms=10000", policy: .loopbackOnly))
-        guard case .answered(let answer) = outcome, answer.status == 200 else {
-            throw InvalidValue(item: "gate", problem: "\(outcome)", repair: "send a request")
-        }
-    }
-
-    func open(_ gate: String) async throws { try await control("gates/\(gate)/release", "{}") }
-
-    /// Waits until the sandbox has processed so many refreshes.
-    func waitForRefreshes(_ count: Int) async throws {
-        try await eventually { sandbox.state.grants().map(\.refreshes).reduce(0, +) >= count }
-    }
-
     /// Waits until the journal holds an answer.
     func waitForJournal() async throws {
         try await eventually { try journalRecords().contains { $0.kind == .refreshAnswer } }
-    }
-
-    func eventually(_ condition: () async throws -> Bool) async throws {
-        let deadline = BootInstant.now().advanced(by: .seconds(20))
-        while try await !condition() {
-            if BootInstant.now() > deadline {
-                throw InvalidValue(item: "condition", problem: "did not come true in 20 s", repair: "see the test")
-            }
-            try await Task.sleep(for: .milliseconds(5))
-        }
     }
 }

@@ -1,7 +1,9 @@
 import Credentials
 import Foundation
 import Lifecycle
+import LifecycleSupport
 import Postgres
+import Sandbox
 import Store
 import Testing
 
@@ -72,10 +74,10 @@ import Testing
             let revocation = ConnectionRevocation(world.services)
             _ = try await revocation.request(uid: first.uid, environmentID: first.environmentID, actor: "test")
             #expect(try await revocation.attempt(connectionID: first.id) == nil)
-            #expect(world.sandbox.state.grants().allSatisfy(\.alive))
+            #expect(world.sandbox.state.grants().map(\.alive) == [true, true])
             _ = try await revocation.request(uid: second.uid, environmentID: second.environmentID, actor: "test")
             #expect(try await revocation.attempt(connectionID: second.id) == nil)
-            #expect(world.sandbox.state.grants().contains { !$0.alive })
+            #expect(world.sandbox.state.grants().map(\.alive).contains(false))
         }
     }
 }

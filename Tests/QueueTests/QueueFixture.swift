@@ -15,13 +15,18 @@ struct QueueFixture: Sendable {
     let pool: PostgresPool
     let queue: JobQueue
     let maintenance: QueueMaintenance
+    private let pools: PoolList
 
     init(_ database: TestDatabase) {
         self.database = database
-        pool = database.pool { $0.settings = JobQueue.sessionSettings }
+        pools = PoolList(database.url)
+        pool = pools.make()
         queue = JobQueue(pool: pool, logger: quiet)
         maintenance = QueueMaintenance(pool: pool, logger: quiet)
     }
+
+    /// Ends all sessions.
+    func close() async { await pools.close() }
 
     static func job(
         _ kind: String = "test", _ arguments: String = "{}", environmentID: Int64 = 1, priority: Int16 = 2,
@@ -37,6 +42,12 @@ struct QueueFixture: Sendable {
         let result = try await queue.enqueue([job])
         guard let jobID = result.first?.jobID else { throw QueueError(.inconsistent, "no job") }
         return jobID
+    }
+
+    /// The job, which must be there.
+    func record(_ jobID: Int64?) async throws -> JobRecord {
+        guard let record = try await queue.find(jobID ?? 0) else { throw QueueError(.inconsistent, "no job") }
+        return record
     }
 
     func state(_ jobID: Int64) async throws -> JobState? { try await queue.find(jobID)?.state }
@@ -59,6 +70,10 @@ struct QueueFixture: Sendable {
         try await value("insert into evergrant.workers (name) values ('hand') returning id", as: Int64.self)
     }
 
+    func server() async throws -> Double {
+        try await value("select extract(epoch from pg_postmaster_start_time())::float8", as: Double.self)
+    }
+
     /// Claims by hand, from the lanes given: queue 1 with priorities 0 to 3 by default.
     func claim(_ worker: Int64, limit: Int32 = 100, settling: [Int64] = [], low: Int64 = 0) async throws -> HandClaim {
         let rows = try await pool.execute(
@@ -66,6 +81,7 @@ struct QueueFixture: Sendable {
             [
                 .int8Array(settling), .int8(worker), .int4Array([1, 1, 1, 1]), .int2Array([0, 1, 2, 3]),
                 .int8Array([low, low, low, low]), .int4Array([limit, limit, limit, limit]),
+                .float8(try await server()),
             ])
         var claim = HandClaim(worker: worker, settled: 0, lease: 0, jobs: [])
         for row in rows {
@@ -107,9 +123,27 @@ struct QueueFixture: Sendable {
         configuration.pollInterval = .milliseconds(5) ... .milliseconds(10)
         configuration.beatInterval = .milliseconds(100)
         configure(&configuration)
-        let pool = database.pool { $0.settings = JobQueue.sessionSettings }
-        return JobRunner(queue: queue, pool: pool, handlers: handlers, configuration: configuration, logger: quiet)
+        return JobRunner(
+            queue: queue, pool: pools.make(), handlers: handlers, configuration: configuration, logger: quiet)
     }
+}
+
+/// The pools of one test.
+private final class PoolList: Sendable {
+    private let url: String
+    private let pools = Mutex<[PostgresPool]>([])
+
+    init(_ url: String) { self.url = url }
+
+    func make() -> PostgresPool {
+        var configuration = PostgresConfiguration(url: url)
+        configuration.settings = JobQueue.sessionSettings
+        let pool = PostgresPool(configuration, logger: quiet)
+        pools.withLock { $0.append(pool) }
+        return pool
+    }
+
+    func close() async { for pool in pools.withLock({ $0 }) { await pool.close(grace: .zero) } }
 }
 
 struct HandClaim: Sendable {
@@ -119,9 +153,59 @@ struct HandClaim: Sendable {
     var jobs: [Int64]
 }
 
-/// A database of one test's own.
+/// Databases of the queue's tests: a few, each used by one test at a time and emptied for the next, because making one
+/// takes longer than most tests.
+private actor QueueDatabases {
+    static let shared = QueueDatabases()
+
+    private var free: [TestDatabase] = []
+    private var made = 0
+    private var waiting: [CheckedContinuation<TestDatabase, Never>] = []
+
+    func take() async throws -> TestDatabase {
+        if let database = free.popLast() { return database }
+        if made < 6 {
+            made += 1
+            do {
+                return try await TestDatabase.makeMigrated()
+            } catch {
+                made -= 1
+                throw error
+            }
+        }
+        return await withCheckedContinuation { waiting.append($0) }
+    }
+
+    func give(_ database: TestDatabase) {
+        if waiting.isEmpty { free.append(database) } else { waiting.removeFirst().resume(returning: database) }
+    }
+}
+
+/// A database that nobody else uses meanwhile, with nothing in its queue.
 func withQueue<T: Sendable>(_ body: (QueueFixture) async throws -> T) async throws -> T {
-    try await withMigratedDatabase { try await body(QueueFixture($0)) }
+    let database = try await QueueDatabases.shared.take()
+    let fixture = QueueFixture(database)
+    let result: Result<T, any Error>
+    do {
+        result = .success(try await body(fixture))
+    } catch {
+        result = .failure(error)
+    }
+    await fixture.close()
+    let next = QueueFixture(database)
+    try await next.run(
+        """
+        truncate evergrant.queues, evergrant.job_kinds, evergrant.jobs_ready, evergrant.jobs_scheduled,
+            evergrant.jobs_parked, evergrant.jobs_discarded, evergrant.leases, evergrant.lease_marks,
+            evergrant.job_keys, evergrant.job_wishes, evergrant.workers, evergrant.pauses, evergrant.job_cancels
+            restart identity;
+        delete from evergrant.jobs_finished;
+        alter sequence evergrant.job_ids restart;
+        drop table if exists effects, facts, seen;
+        """)
+    await next.close()
+    await QueueDatabases.shared.give(database)
+    return try result.get()
 }
 
 /// A handler made of a closure.

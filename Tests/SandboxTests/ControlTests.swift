@@ -49,9 +49,9 @@ import Testing
             let tokens = try await sandbox.connect("strict")
             sandbox.state.advanceClock(by: 5000)
             sandbox.state.register(client: "other", secret: nil, redirectURIs: [])
-            let gate = sandbox.state.add(gate: Selector(), point: .before, limit: nil)
+            let gate = sandbox.state.addGate(SandboxSelector(), .before)
             async let stopped = sandbox.refresh("strict", tokens.refresh)
-            #expect(await gate.wait(for: 1, atMost: .seconds(30)))
+            #expect(await gate.wait())
             #expect(try await sandbox.control("POST", "reset").status == 200)
             // Its grant has gone while it stood there.
             #expect(try await stopped.text("error") == "invalid_grant")
@@ -84,7 +84,7 @@ import Testing
 
     @Test func `shutdown ends the wait at a gate`() async throws {
         let waiting = try await withSandbox { sandbox async throws in
-            let gate = sandbox.state.add(gate: Selector(), point: .before, limit: nil)
+            let gate = sandbox.state.addGate(SandboxSelector(), .before)
             let connection = try WireConnection(port: sandbox.port)
             try connection.send("GET", "/control/gates/\(gate.name)/wait?timeout_ms=600000", headers: [], body: nil)
             // Answered after the other has been read, on one event loop or another: either way the wait ends.

@@ -26,9 +26,9 @@ import Testing
     @Test func `a gate before the work leaves the token as it is`() async throws {
         try await withSandbox { sandbox async throws in
             let tokens = try await sandbox.connect("strict")
-            let gate = sandbox.state.add(gate: Selector(endpoint: .tokenRefresh), point: .before, limit: nil)
+            let gate = sandbox.state.addGate(SandboxSelector(nil, .tokenRefresh), .before)
             async let answer = sandbox.refresh("strict", tokens.refresh)
-            #expect(await gate.wait(for: 1, atMost: .seconds(30)))
+            #expect(await gate.wait())
             #expect(sandbox.state.lookup(tokens.refresh).alive)
             #expect(sandbox.state.remove(gate: gate.id))
             #expect(try await answer.status == 200)
@@ -38,12 +38,12 @@ import Testing
     @Test func `a client killed at the gate is no longer in flight, its work goes on`() async throws {
         try await withSandbox { sandbox async throws in
             let tokens = try await sandbox.connect("strict")
-            let gate = sandbox.state.add(gate: Selector(endpoint: .tokenRefresh), point: .after, limit: 1)
+            let gate = sandbox.state.addGate(SandboxSelector(nil, .tokenRefresh), .after, count: 1)
             let connection = try WireConnection(port: sandbox.port)
             try connection.send(
                 "POST", "/strict/token", headers: [("Content-Type", "application/x-www-form-urlencoded")],
                 body: SandboxHarness.encode(SandboxHarness.refreshForm(tokens.refresh)))
-            #expect(await gate.wait(for: 1, atMost: .seconds(30)))
+            #expect(await gate.wait())
             #expect(try sandbox.grant().inFlight == 1)
             connection.drop()
             while try sandbox.grant().inFlight > 0 { await Task.yield() }

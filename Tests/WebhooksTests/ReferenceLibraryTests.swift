@@ -1,3 +1,4 @@
+import Credentials
 import Foundation
 import Testing
 
@@ -32,23 +33,29 @@ import Testing
                 "body": String(decoding: request.body, as: UTF8.self),
             ]
             let input = try JSONSerialization.data(withJSONObject: call)
-            #expect(try Self.run(python, input) == "verified\nverified\n")
+            #expect(try await Self.run(python, input) == "verified\nverified\n")
         }
     }
 
-    private static func run(_ python: String, _ input: Data) throws -> String {
+    /// Runs the script without blocking a thread; input and output are files, so that no pipe can fill up.
+    private static func run(_ python: String, _ input: Data) async throws -> String {
+        let folder = FileManager.default.temporaryDirectory.appending(path: "webhook-\(UUID().uuidString)")
+        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(at: folder) }
+        let call = folder.appending(path: "call.json"), output = folder.appending(path: "output.txt")
+        try input.write(to: call)
+        try Data().write(to: output)
         let process = Process()
         process.executableURL = URL(filePath: python)
         process.arguments = ["-c", script]
-        let standardInput = Pipe(), output = Pipe()
-        process.standardInput = standardInput
-        process.standardOutput = output
-        process.standardError = output
-        try process.run()
-        try standardInput.fileHandleForWriting.write(contentsOf: input)
-        try standardInput.fileHandleForWriting.close()
-        let answer = try output.fileHandleForReading.readToEnd() ?? Data()
-        process.waitUntilExit()
-        return String(decoding: answer, as: UTF8.self)
+        process.standardInput = try FileHandle(forReadingFrom: call)
+        let written = try FileHandle(forWritingTo: output)
+        process.standardOutput = written
+        process.standardError = written
+        try await withCheckedThrowingContinuation { (continuation: CheckedContinuation<Void, any Error>) in
+            process.terminationHandler = { _ in continuation.resume() }
+            do { try process.run() } catch { continuation.resume(throwing: error) }
+        }
+        return String(decoding: try Data(contentsOf: output), as: UTF8.self)
     }
 }

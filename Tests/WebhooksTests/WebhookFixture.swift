@@ -138,7 +138,7 @@ final class WebhookFixture: Sendable {
             values ($1, 'test', 'gmail', 'google', 'user', $2, 'active', gen_random_uuid()) returning id
             """)
         let rows = try await pool.execute(insert, [.int8(environmentID ?? self.environmentID), .text(identity)])
-        let id = try #require(rows.first?.decode(Int64.self))
+        let id = try #require(try rows.first?.decode(Int64.self))
         try await run(
             "update evergrant.connections set state = 'broken', reason = 'refused' where id = $1", [.int8(id)])
         return id
@@ -152,8 +152,9 @@ final class WebhookFixture: Sendable {
         for _ in 0..<count { _ = await iterator.next() }
     }
 
-    /// Brings the time of all waiting tries to now, as the clock would.
+    /// Brings the time of all waiting tries to now, as the clock would, once the jobs that ran are settled.
     func elapse() async throws {
+        while try await value("select count(*) from evergrant.leases", as: Int.self) > 0 {}
         try await run("update evergrant.deliveries set next_attempt_at = now() where state = 'pending'")
         try await run("update evergrant.jobs_scheduled set run_at = now()")
         try await QueueMaintenance(pool: pool, logger: Self.logger).promote()

@@ -53,7 +53,11 @@ final class WebhookReceiver: Sendable {
         Thread.detachNewThread { [weak self] in
             while true {
                 let connection = accept(listener, nil, nil)
-                guard connection >= 0, let self else { return }
+                guard connection >= 0, let self else {
+                    // Only here: a number closed elsewhere could already be another socket's when this thread uses it.
+                    close(listener)
+                    return
+                }
                 state.withLock { _ = $0.open.insert(connection) }
                 Thread.detachNewThread { self.serve(connection) }
             }
@@ -62,14 +66,15 @@ final class WebhookReceiver: Sendable {
 
     func stop() {
         shutdown(listener, Int32(SHUT_RDWR))
-        close(listener)
-        for connection in state.withLock({ $0.open }) { shutdown(connection, Int32(SHUT_RDWR)) }
+        state.withLock { for connection in $0.open { shutdown(connection, Int32(SHUT_RDWR)) } }
     }
 
     private func serve(_ connection: Int32) {
         defer {
-            state.withLock { _ = $0.open.remove(connection) }
-            close(connection)
+            state.withLock {
+                $0.open.remove(connection)
+                close(connection)
+            }
         }
         guard let request = read(connection) else { return }
         let answer = state.withLock { state in
@@ -84,7 +89,7 @@ final class WebhookReceiver: Sendable {
         case .status(let status, let headers):
             let lines = ["HTTP/1.1 \(status) Told", "content-length: 0", "connection: close"] + headers
             let bytes = Array((lines.joined(separator: "\r\n") + "\r\n\r\n").utf8)
-            _ = send(connection, bytes, bytes.count, Int32(MSG_NOSIGNAL.rawValue))
+            _ = send(connection, bytes, bytes.count, Int32(MSG_NOSIGNAL))
         }
     }
 

@@ -78,7 +78,8 @@ struct ConnectionsCommand: AsyncParsableCommand {
         @OptionGroup var output: OutputOptions
         @Option(name: .long, help: "The environment; needed when there are several.")
         var environment: String?
-        @Option(name: .long, help: "Only this state: \(ConnectionState.allCases.map(\.rawValue).joined(separator: ", ")).")
+        @Option(
+            name: .long, help: "Only this state: \(ConnectionState.allCases.map(\.rawValue).joined(separator: ", ")).")
         var state: String?
         @Option(name: .long, help: "Only this integration.")
         var integration: String?
@@ -132,7 +133,8 @@ struct ConnectionsCommand: AsyncParsableCommand {
                     "  integration     \(row.integration)", "  owner           \(row.identityType)/\(row.identity)",
                     "  account         \(row.account ?? "–")", "  name            \(row.name)",
                     "  generation      \(row.generation), \(row.failures) failures since",
-                    "  access ends     \(row.accessExpiresAt.tableText)", "  refresh due     \(row.refreshDueAt.tableText)",
+                    "  access ends     \(row.accessExpiresAt.tableText)",
+                    "  refresh due     \(row.refreshDueAt.tableText)",
                     "  grant ends      \(row.endsAt.tableText)",
                 ]
                 try output.print(row, text: lines.joined(separator: "\n"))
@@ -160,8 +162,7 @@ struct ConnectionsCommand: AsyncParsableCommand {
                 let arguments = RefreshConnection(connection: before.id, generation: before.generation)
                 let queue = JobQueue(pool: pool, logger: logger)
                 let jobs = try await queue.enqueue([
-                    try arguments.job(
-                        environmentID: environment.id, priority: .awaited, uniqueKey: arguments.uniqueKey)
+                    try arguments.job(environmentID: environment.id, priority: .awaited)
                 ])
                 let after = try await outcome(of: before, jobs.first?.jobID, queue: queue, pool: pool)
                 let row = Row(after, environment: environment.name)

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Bootstrap
+import Catalog
 import Credentials
 import Escrow
 import Foundation
@@ -12,7 +13,7 @@ import Vault
 struct DoctorCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "doctor", abstract: "Try out what the configuration says, and tell what to repair.",
-        discussion: "Exit status 1 when something is wrong. Changes nothing.")
+        discussion: "Exit status 1 when something is wrong.")
 
     @OptionGroup var options: ConfigurationOptions
     @OptionGroup var output: OutputOptions
@@ -49,7 +50,9 @@ struct Examination {
     }
 
     func run() async -> [Finding] {
-        var findings = [await check("catalog") { "\(try configuration.catalog.catalog().integrations.count) integrations" }]
+        var findings = [
+            await check("catalog") { "\(try configuration.catalog.catalog().integrations.count) integrations" }
+        ]
         var keyring: Keyring?
         findings.append(
             await check("keyring") {
@@ -67,7 +70,8 @@ struct Examination {
         do {
             return Finding(check: name, isGood: true, words: try await body())
         } catch {
-            return Finding(check: name, isGood: false, words: Failure.words(for: error).text)
+            return Finding(
+                check: name, isGood: false, words: Failure.words(for: error).text.replacing("\n", with: "; "))
         }
     }
 

@@ -80,8 +80,10 @@ struct JobsCommand: AsyncParsableCommand {
                 var table = TextTable("ID", "STATE", "KIND", "ATTEMPT", "CREATED", "DUE OR DONE", "LAST ERROR")
                 for row in rows {
                     table.add(
-                        String(row.id), row.state, row.kind, "\(row.attempt)\(row.maximumAttempts.map { "/\($0)" } ?? "")",
-                        row.createdAt.tableText, row.at.tableText, row.errors.last.map { String($0.message.prefix(80)) } ?? "")
+                        String(row.id), row.state, row.kind,
+                        "\(row.attempt)\(row.maximumAttempts.map { "/\($0)" } ?? "")",
+                        row.createdAt.tableText, row.at.tableText,
+                        row.errors.last.map { String($0.message.prefix(80)) } ?? "")
                 }
                 try output.print(rows, text: table.text)
             }

@@ -11,14 +11,19 @@ struct ProcessOptions: ParsableArguments {
 
     @Flag(
         name: .long,
-        help: "Stop in order when standard input ends, and ignore Ctrl-C: for a supervisor, which then need not live to stop it.")
+        help:
+            "Stop in order when standard input ends, and ignore Ctrl-C: for a supervisor, which then need not live to stop it."
+    )
     var stopWithStdin = false
 
-    /// Makes log and metrics the process's, assembles its parts, runs what `services` makes of them until SIGTERM or
-    /// Ctrl-C, and closes the parts.
+    /// Runs services until SIGTERM or Ctrl-C.
+    typealias Serve = ([any Service]) async throws -> Void
+
+    /// Makes log and metrics the process's, assembles its parts, hands them to `body`, and closes them.
+    /// - Parameter body: makes services of the parts and serves them.
     func run(
         _ role: ProcessRole, settings: [String: String] = [:],
-        _ services: (ProcessServices) async throws -> [any Service]
+        _ body: (ProcessServices, Serve) async throws -> Void
     ) async throws {
         let stopper = stopWithStdin ? InputWatch.begin() : nil
         let configuration = try configuration.load(needs: [.database, .keyring], settings)
@@ -26,16 +31,19 @@ struct ProcessOptions: ParsableArguments {
         let metrics = MetricsRegistry()
         MetricsSystem.bootstrap(metrics)
         let parts = try await ProcessServices.assemble(configuration, role: role, metrics: metrics, logger: logger)
+        logger.notice("started", metadata: ["process": "\(role.owner)"])
         do {
-            try await Self.serve(
-                try await services(parts), logger: logger, grace: configuration.worker.shutdownGrace,
-                heedsInterrupt: stopper == nil)
+            try await body(parts) { services in
+                try await Self.serve(
+                    services, logger: logger, grace: configuration.worker.shutdownGrace,
+                    heedsInterrupt: stopper == nil)
+            }
         } catch {
             await parts.close()
             throw error
         }
         await parts.close()
-        logger.notice("stopped", metadata: ["role": "\(role.rawValue)"])
+        logger.notice("stopped", metadata: ["process": "\(role.owner)"])
     }
 
     /// Runs services until a signal, in order of dependence.

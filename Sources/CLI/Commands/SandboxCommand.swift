@@ -15,7 +15,9 @@ struct SandboxCommand: AsyncParsableCommand {
     var host = "127.0.0.1"
     @Option(name: .long, help: "Port to listen on.")
     var port = 7080
-    @Option(name: .long, help: ArgumentHelp("Keep grants, tokens and settings in this file over restarts.", valueName: "path"))
+    @Option(
+        name: .long,
+        help: ArgumentHelp("Keep grants, tokens and settings in this file over restarts.", valueName: "path"))
     var state: String?
     @Flag(name: .long, help: "Stop in order when standard input ends, and ignore Ctrl-C.")
     var stopWithStdin = false

@@ -32,12 +32,30 @@ struct Fleet: Sendable {
         var configuration = try options.load()
         try checkPorts(configuration)
         try directory.prepare()
+        try directory.lock()
         let isNewKeyring = try configuration.keyring.files == [directory.keyring] && directory.makeKeyring()
         configuration.log.level = max(configuration.log.level, .warning)
         let logger = configuration.log.bootstrap(label: "up")
         let supervisor = try FleetSupervisor(program: Self.program(), say: say)
-        let cluster = configuration.database.url == nil
+        let cluster =
+            configuration.database.url == nil
             ? EmbeddedCluster(directory: directory.database, durable: true, logger: logger) : nil
+
+        // One reader for all signals (the sequence allows one): the first stops in order, a second kills.
+        let (stops, firstSignal) = AsyncStream<Void>.makeStream()
+        let listener = Task {
+            var count = 0
+            for await _ in signals {
+                count += 1
+                guard count > 1 else {
+                    firstSignal.yield()
+                    continue
+                }
+                say("killing what is left…")
+                await supervisor.kill()
+            }
+        }
+        defer { listener.cancel() }
 
         let settled = configuration
         let outcome: Result<Void, any Error> = await withTaskGroup(of: Result<Void, any Error>.self) { group in
@@ -55,7 +73,7 @@ struct Fleet: Sendable {
                 }
             }
             group.addTask {
-                for await _ in signals { break }
+                for await _ in stops { break }
                 return .success(())
             }
             let first = await group.next() ?? .success(())
@@ -63,7 +81,7 @@ struct Fleet: Sendable {
             return first
         }
         say("stopping…")
-        await stop(supervisor, cluster, signals)
+        await stop(supervisor, cluster)
         try outcome.get()
         say("stopped; the next start finds its data in \(options.directory)")
     }
@@ -106,7 +124,8 @@ struct Fleet: Sendable {
             for name in ["sandbox", "front", "worker", "scheduler"] where await supervisor.hasEnded(name) {
                 let log = directory.log(name)
                 throw FleetError(
-                    "\(name) ended while starting; the end of \(log) says:\n  \(lastLine(of: log))", status: EX_SOFTWARE)
+                    "\(name) ended while starting; the end of \(log) says:\n  \(lastLine(of: log))", status: EX_SOFTWARE
+                )
             }
             let isSandboxUp = PortCheck.isListening(host: "127.0.0.1", port: options.sandboxPort)
             if isSandboxUp, await calls.isReady(admin: admin) { return }
@@ -119,20 +138,11 @@ struct Fleet: Sendable {
         }
     }
 
-    /// Callers first, then what they call. A second signal kills instead.
-    private func stop(
-        _ supervisor: FleetSupervisor, _ cluster: EmbeddedCluster?, _ signals: UnixSignalsSequence
-    ) async {
-        let impatience = Task {
-            for await _ in signals {
-                say("killing what is left…")
-                await supervisor.kill()
-            }
-        }
+    /// Callers first, then what they call.
+    private func stop(_ supervisor: FleetSupervisor, _ cluster: EmbeddedCluster?) async {
         await supervisor.stop(["front", "worker", "scheduler"])
         await supervisor.stop(["sandbox"])
         await cluster?.stop()
-        impatience.cancel()
     }
 
     private func plan(_ name: String, _ arguments: [String], _ environment: [String: String]) -> ChildPlan {
@@ -144,6 +154,10 @@ struct Fleet: Sendable {
         let front = configuration.front
         try PortCheck.require(host: front.host, port: front.port, setting: "--front-port")
         try PortCheck.require(host: front.adminHost, port: front.adminPort, setting: "--admin-port")
+        let (worker, scheduler) = (configuration.worker, configuration.scheduler)
+        for (host, port) in [(worker.adminHost, worker.adminPort), (scheduler.adminHost, scheduler.adminPort)] {
+            if let port { try PortCheck.require(host: host, port: port, setting: "--admin-port (it and the next two)") }
+        }
         try PortCheck.require(host: "127.0.0.1", port: options.sandboxPort, setting: "--sandbox-port")
     }
 

@@ -38,6 +38,22 @@ struct FleetDirectory: Sendable {
         }
     }
 
+    /// Keeps the directory for this process until it ends, however it ends: two fleets would
+    /// write to one sandbox state.
+    /// - Throws: ``FleetError`` when another process has it.
+    func lock() throws(FleetError) {
+        let descriptor = open(path + "/lock", O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
+        guard descriptor >= 0 else {
+            throw FleetError("cannot open \(path)/lock: \(String(cString: strerror(errno)))", status: EX_CANTCREAT)
+        }
+        guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
+            close(descriptor)
+            throw FleetError(
+                "another `evergrant up` runs in \(path); stop it, or choose another directory by --directory",
+                status: EX_UNAVAILABLE)
+        }
+    }
+
     /// A log in which the last runs can still be read, but no endless one.
     func trim(log name: String) {
         let file = log(name)
@@ -52,7 +68,7 @@ struct FleetDirectory: Sendable {
         do {
             _ = try Keyring.generate(at: keyring)
             return true
-        } catch where error.code == .keyringExists {
+        } catch  where error.code == .keyringExists {
             return false
         }
     }

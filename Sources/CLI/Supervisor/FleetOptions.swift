@@ -17,6 +17,9 @@ struct FleetOptions: Sendable {
             configuration.keyring.files = [FleetDirectory(path: directory).keyring]
         }
         if configuration.catalog.sandboxURL == nil { configuration.catalog.sandboxURL = sandboxURL }
+        let admin = configuration.front.adminPort
+        if configuration.worker.adminPort == nil { configuration.worker.adminPort = admin + 1 }
+        if configuration.scheduler.adminPort == nil { configuration.scheduler.adminPort = admin + 2 }
         return configuration
     }
 
@@ -45,6 +48,8 @@ struct FleetOptions: Sendable {
         fill("sandbox.url", sandboxURL)
         fill("webhooks.allowed_networks", "127.0.0.0/8,::1/128")
         fill("webhooks.allow_http", "true")
+        if let port = configuration.worker.adminPort { fill("worker.admin_port", String(port)) }
+        if let port = configuration.scheduler.adminPort { fill("scheduler.admin_port", String(port)) }
         fill("log.format", "json")
         return environment
     }

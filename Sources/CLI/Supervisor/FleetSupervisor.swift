@@ -30,9 +30,8 @@ actor FleetSupervisor {
     ///   - say: tells the person at the terminal.
     init(program: String, say: @escaping @Sendable (String) -> Void) throws(FleetError) {
         var ends: [Int32] = [-1, -1]
-        guard pipe2(&ends, O_CLOEXEC) == 0 else {
-            throw FleetError("cannot make a pipe: \(String(cString: strerror(errno)))", status: EX_OSERR)
-        }
+        guard pipe(&ends) == 0, fcntl(ends[0], F_SETFD, FD_CLOEXEC) == 0, fcntl(ends[1], F_SETFD, FD_CLOEXEC) == 0
+        else { throw FleetError("cannot make a pipe: \(String(cString: strerror(errno)))", status: EX_OSERR) }
         lifeline = (ends[0], ends[1])
         self.program = program
         self.say = say

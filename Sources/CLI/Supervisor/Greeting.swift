@@ -1,5 +1,6 @@
 import Bootstrap
 import Credentials
+import Foundation
 
 /// What `evergrant up` says when everything runs: what runs where, the API key, three things to try. Under twenty lines.
 struct Greeting: Sendable {
@@ -18,7 +19,9 @@ struct Greeting: Sendable {
     var text: String {
         let front = configuration.front
         let places = [
-            "front": "\(front.publicURL)  (metrics: http://\(front.adminHost):\(front.adminPort)/metrics)",
+            "front": "\(front.publicURL)  (metrics: \(metrics(front.adminHost, front.adminPort)))",
+            "scheduler": "metrics: \(metrics(configuration.scheduler.adminHost, configuration.scheduler.adminPort))",
+            "worker": "metrics: \(metrics(configuration.worker.adminHost, configuration.worker.adminPort))",
             "sandbox": "http://127.0.0.1:\(sandboxPort)  (a provider to test with: any account name will do)",
         ]
         let seconds = String(format: "%.1f", startTime / .seconds(1))
@@ -28,15 +31,24 @@ struct Greeting: Sendable {
         }
         let database = isPrivateDatabase ? "private, in \(directory)/postgres" : "the one you gave"
         lines.append("  \(pad("postgres")) \(database)")
-        lines.append("  \(pad("API key")) \(apiKey.revealedText())\(isNewKey ? "  (new; kept in \(directory)/api-key)" : "")")
+        lines.append(
+            "  \(pad("API key")) \(apiKey.revealedText())\(isNewKey ? "  (new; kept in \(directory)/api-key)" : "")")
         if isNewKeyring {
-            lines.append("  \(pad("keyring")) made \(directory)/keyring: without it nobody can read the stored tokens; back it up")
+            lines.append(
+                "  \(pad("keyring")) made \(directory)/keyring: without it nobody can read the stored tokens; back it up"
+            )
         }
         lines += ["", "Try:"]
         if let link { lines.append("  1. connect a sandbox account in a browser: \(link)") }
-        lines.append("  2. list it:  curl -H \"Authorization: Bearer $(cat \(directory)/api-key)\" \(front.publicURL)/v1/connections")
+        lines.append(
+            "  2. list it:  curl -H \"Authorization: Bearer $(cat \(directory)/api-key)\" \(front.publicURL)/v1/connections"
+        )
         lines.append("  3. watch it: tail -f \(directory)/log/worker.log")
         return lines.joined(separator: "\n")
+    }
+
+    private func metrics(_ host: String, _ port: Int?) -> String {
+        port.map { "http://\(host):\($0)/metrics" } ?? "none"
     }
 
     private func pad(_ text: String, _ width: Int = 10) -> String {

@@ -34,7 +34,8 @@ enum PortCheck {
             switch errno {
             case EADDRINUSE: throw PortInUse(host: host, port: port, setting: setting, reason: "is taken")
             case EACCES:
-                throw PortInUse(host: host, port: port, setting: setting, reason: "needs more rights than this user has")
+                throw PortInUse(
+                    host: host, port: port, setting: setting, reason: "needs more rights than this user has")
             case let code:
                 throw PortInUse(
                     host: host, port: port, setting: setting,

@@ -9,7 +9,7 @@ extension ControlEndpoint {
         /// Requests still to be hit; absent for all.
         let remaining: Int?
 
-        init(_ fault: Fault) {
+        init(_ fault: SandboxFault) {
             id = fault.name
             kind = fault.kind.rawValue
             hits = fault.hits
@@ -22,9 +22,9 @@ extension ControlEndpoint {
         case (.get, 1): return Done(body: ["faults": state.faults.map(FaultReport.init)])
         case (.post, 1):
             var body = try await call.body()
-            let plan = try faultPlan(&body)
+            let fault = try fault(&body)
             try body.finish()
-            return Done(status: 201, body: FaultReport(state.add(fault: plan)))
+            return Done(status: 201, body: FaultReport(fault.numbered(state.add(fault))))
         case (.delete, 1): return Done(body: ["removed": state.removeFaults()])
         case (.delete, 2):
             guard let id = SandboxState.number(call.path[1], "f"), state.removeFaults(id) > 0 else {
@@ -35,12 +35,12 @@ extension ControlEndpoint {
         }
     }
 
-    private func faultPlan(_ body: inout ControlBody) throws(ControlRefusal) -> @Sendable (Int) -> Fault {
-        guard let kind = try body.choice("kind", Fault.Kind.self) else {
+    private func fault(_ body: inout ControlBody) throws(ControlRefusal) -> SandboxFault {
+        guard let kind = try body.choice("kind", SandboxFault.Kind.self) else {
             throw .malformed(
-                "`kind` is missing; use one of " + Fault.Kind.allCases.map(\.rawValue).joined(separator: ", "))
+                "`kind` is missing; use one of " + SandboxFault.Kind.allCases.map(\.rawValue).joined(separator: ", "))
         }
-        var fault = Fault(id: 0, kind: kind, selector: try selector(&body))
+        var fault = SandboxFault(kind, try selector(&body))
         fault.remaining = try body.count("count", in: 1...1_000_000_000)
         fault.probability = try body.number("probability", in: 0...1) ?? 1
         fault.status = try body.count("status", in: 200...599)
@@ -49,8 +49,7 @@ extension ControlEndpoint {
         fault.error = try body.text("error")
         fault.body = try body.text("body")
         if kind == .hang {
-            fault.hang = try body.choice("processed", Fault.Hang.self) ?? .never
-            fault.worked = fault.hang != .never
+            fault.hang = try body.choice("processed", SandboxFault.Hang.self) ?? .never
         } else if let worked = try body.flag("processed") {
             fault.worked = worked
         }
@@ -61,14 +60,13 @@ extension ControlEndpoint {
                 fault.headers.append((name, text))
             }
         }
-        let plan = fault
-        return { id in plan.numbered(id) }
+        return fault
     }
 
-    private func selector(_ body: inout ControlBody) throws(ControlRefusal) -> Selector {
-        Selector(
-            providerClass: try body.choice("class", ProviderClass.self),
-            endpoint: try body.choice("endpoint", SandboxEndpoint.self), account: try body.text("account"),
+    private func selector(_ body: inout ControlBody) throws(ControlRefusal) -> SandboxSelector {
+        SandboxSelector(
+            try body.choice("class", ProviderClass.self),
+            try body.choice("endpoint", SandboxEndpoint.self), account: try body.text("account"),
             client: try body.text("client"))
     }
 
@@ -85,7 +83,7 @@ extension ControlEndpoint {
         /// Requests stopped since it was made.
         let stopped: Int
 
-        init(_ gate: Gate) {
+        init(_ gate: SandboxGate) {
             id = gate.name
             held = gate.held.map {
                 Held(request: $0.arrival.request, grant: $0.arrival.grant.map { "g\($0)" }, account: $0.arrival.account)
@@ -101,11 +99,11 @@ extension ControlEndpoint {
             case .post:
                 var body = try await call.body()
                 let selector = try selector(&body)
-                let point = try body.choice("point", Gate.Point.self)
+                let point = try body.choice("point", SandboxGate.Point.self)
                 let limit = try body.count("count", in: 1...1_000_000)
                 try body.finish()
                 guard let point else { throw .malformed("`point` is missing; use before or after") }
-                return Done(status: 201, body: GateReport(state.add(gate: selector, point: point, limit: limit)))
+                return Done(status: 201, body: GateReport(state.addGate(selector, point, count: limit)))
             default: throw Self.misdirected(call)
             }
         }

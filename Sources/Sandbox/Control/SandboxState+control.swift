@@ -89,21 +89,23 @@ extension SandboxState {
 
     // MARK: Faults and gates
 
-    var faults: [Fault] { withBook { book, _ in book.faults } }
+    var faults: [SandboxFault] { withBook { book, _ in book.faults } }
 
-    /// Adds a fault; `make` gets its number. Of several that match a request, the oldest is played.
-    func add(fault make: @Sendable (Int) -> Fault) -> Fault {
+    /// Adds a fault. Of several that match a request, the oldest is played.
+    /// - Returns: Its number, for ``removeFaults(_:)``.
+    @discardableResult
+    package func add(_ fault: SandboxFault) -> Int {
         withBook { book, _ in
-            let fault = make(book.mint.number())
-            book.faults.append(fault)
-            return fault
+            let id = book.mint.number()
+            book.faults.append(fault.numbered(id))
+            return id
         }
     }
 
     /// Takes faults away and lets what hangs in them go on; nil takes all.
     /// - Returns: How many there were.
     @discardableResult
-    func removeFaults(_ id: Int? = nil) -> Int {
+    package func removeFaults(_ id: Int? = nil) -> Int {
         let gone = withBook { book, _ in
             let gone = book.faults.filter { id == nil || $0.id == id }
             book.faults.removeAll { id == nil || $0.id == id }
@@ -113,15 +115,19 @@ extension SandboxState {
         return gone.count
     }
 
-    func add(gate selector: Selector, point: Gate.Point, limit: Int?) -> Gate {
+    /// Sets up a gate.
+    /// - Parameter count: Requests to stop in all; nil for all. Open it with ``SandboxGate/release(_:)``.
+    package func addGate(
+        _ selector: SandboxSelector, _ point: SandboxGate.Point, count: Int? = nil
+    ) -> SandboxGate {
         withBook { book, _ in
-            let gate = Gate(id: book.mint.number(), selector: selector, point: point, limit: limit)
+            let gate = SandboxGate(id: book.mint.number(), selector: selector, point: point, limit: count)
             book.gates.append(gate)
             return gate
         }
     }
 
-    func gate(_ id: Int) -> Gate? { withBook { book, _ in book.gates.first { $0.id == id } } }
+    func gate(_ id: Int) -> SandboxGate? { withBook { book, _ in book.gates.first { $0.id == id } } }
 
     /// Opens a gate for good and forgets it.
     func remove(gate id: Int) -> Bool {

@@ -47,14 +47,14 @@ struct Interference: Sendable {
         return sent.response
     }
 
-    private func hold(_ fault: Fault) async {
+    private func hold(_ fault: SandboxFault) async {
         let limit = fault.milliseconds ?? (fault.kind == .slow ? 1000 : nil)
         guard !state.closing.isOpen else { return }
         await fault.latch.wait(atMost: limit.map { .milliseconds($0) })
     }
 
     /// What a fault says in the provider's place.
-    private static func answer(_ fault: Fault) -> Answer {
+    private static func answer(_ fault: SandboxFault) -> Answer {
         var answer: Answer
         switch fault.kind {
         case .tooMany:

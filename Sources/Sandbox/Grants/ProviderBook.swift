@@ -33,8 +33,8 @@ struct ProviderBook: Sendable {
     /// Counts changes of what a state file holds.
     var revision = 0
     var ledger: Ledger
-    var faults: [Fault] = []
-    var gates: [Gate] = []
+    var faults: [SandboxFault] = []
+    var gates: [SandboxGate] = []
     /// Requests that may be waiting for something and whose client still waits for them.
     var waiting: Set<Int> = []
     private var requests = 0
@@ -50,11 +50,14 @@ struct ProviderBook: Sendable {
         return requests
     }
 
-    /// Keeps `pair` findable, and drops what the grant has forgotten.
+    /// Keeps `pair` findable, and now and then drops what the grant no longer needs to remember.
     mutating func register(_ pair: TokenPair, of grant: Int, now: Double) {
         places[pair.refresh.value] = .refresh(grant: grant, token: pair.refresh.id)
         places[pair.access.value] = .access(grant: grant, token: pair.access.id)
-        for value in grants[grant]?.forget(keeping: settings.deadTokensKept, now: now) ?? [] { places[value] = nil }
+        // Every sixteenth time: it looks at every token of the grant.
+        if grants[grant]?.generation.isMultiple(of: 16) == true {
+            for value in grants[grant]?.forget(keeping: settings.deadTokensKept, now: now) ?? [] { places[value] = nil }
+        }
         revision += 1
     }
 

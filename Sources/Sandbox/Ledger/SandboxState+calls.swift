@@ -93,7 +93,7 @@ extension SandboxState {
     }
 
     /// The fault that hits this request, already counted; nil for none.
-    func strike(_ arrival: Ledger.Arrival) -> Fault? {
+    func strike(_ arrival: Ledger.Arrival) -> SandboxFault? {
         withBook { book, _ in
             for index in book.faults.indices where book.faults[index].strikes(arrival) { return book.faults[index] }
             return nil
@@ -101,7 +101,7 @@ extension SandboxState {
     }
 
     /// The gates there are now.
-    var gates: [Gate] { withBook { book, _ in book.gates } }
+    var gates: [SandboxGate] { withBook { book, _ in book.gates } }
 }
 
 extension ProviderBook {

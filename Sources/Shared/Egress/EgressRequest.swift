@@ -4,8 +4,8 @@ import Pacing
 package enum EgressBody: Sendable {
     case none
     case bytes([UInt8])
-    /// Sent as it comes, with back-pressure; chunked (HTTP/1.1) when `length`, in bytes, is nil. A source that throws, or
-    /// yields more or less than `length`, ends the request as `requestBody`.
+    /// Sent as it comes, with back-pressure; chunked (HTTP/1.1) when `length`, in bytes, is nil. A source that throws,
+    /// ends before `length` or yields a chunk that goes beyond it, ends the request as `requestBody`.
     case stream(any AsyncSequence<[UInt8], any Error> & Sendable, length: Int?)
 }
 

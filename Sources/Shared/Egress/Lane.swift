@@ -31,12 +31,21 @@ final class Lane: @unchecked Sendable {
         /// The multi handle is no more.
         var isStopped = false
         var stopWaiters: [CheckedContinuation<Void, Never>] = []
+
+        /// Takes it upon the caller to wake the thread; false when it is awake.
+        mutating func wakes() -> Bool {
+            defer { isAwake = true }
+            return !isAwake
+        }
     }
 
     let configuration: EgressConfiguration
     let guardian: AddressGuard
     private let inbox = Mutex(Inbox())
     private let multi: UnsafeMutableRawPointer
+    /// Wakes the thread. libcurl's own `curl_multi_wakeup` would have to be called with the inbox locked, because it
+    /// must not outlive the multi handle, and the woken thread would run into that lock.
+    private let bell: Int32
     private var active: [UnsafeMutableRawPointer: Transfer] = [:]
     /// Streams with a head or bytes to hand out after this round.
     var touched: [Transfer] = []
@@ -46,7 +55,9 @@ final class Lane: @unchecked Sendable {
     init(policy: AddressPolicy, configuration: EgressConfiguration) throws(EgressFailure) {
         self.configuration = configuration
         guardian = try AddressGuard(policy)
-        guard Libcurl.isReady, let multi = curl_multi_init() else {
+        bell = evergrant_bell_open()
+        guard bell >= 0, Libcurl.isReady, let multi = curl_multi_init() else {
+            if bell >= 0 { close(bell) }
             throw EgressFailure(.local, "libcurl could not be started")
         }
         self.multi = multi
@@ -69,27 +80,30 @@ final class Lane: @unchecked Sendable {
         pthread_detach(thread)
     }
 
+    deinit { close(bell) }
+
     // MARK: any thread
 
     /// An easy handle of the pool, or a new one; nil when there is no memory.
     func handle() -> EasyHandle? { inbox.withLock { $0.handles.popLast() } ?? EasyHandle() }
 
     func post(_ command: Command) {
-        let isStopped = inbox.withLock { inbox in
-            guard !inbox.isStopped else { return true }
+        let (isStopped, sleeps) = inbox.withLock { inbox in
+            guard !inbox.isStopped else { return (true, false) }
             inbox.commands.append(command)
-            wake(&inbox)
-            return false
+            return (false, inbox.wakes())
         }
+        if sleeps { evergrant_bell_ring(bell) }
         if isStopped, case .start(let transfer) = command { transfer.refuse(.closed) }
     }
 
     /// Ends what is active as `closed` and refuses what comes, without waiting.
     func stop() {
-        inbox.withLock { inbox in
+        let sleeps = inbox.withLock { inbox in
             inbox.isStopping = true
-            wake(&inbox)
+            return inbox.wakes()
         }
+        if sleeps { evergrant_bell_ring(bell) }
     }
 
     /// Returns when the thread has let go of all connections.
@@ -101,13 +115,6 @@ final class Lane: @unchecked Sendable {
             }
             if isStopped { continuation.resume() }
         }
-    }
-
-    /// Inside the lock, because the multi handle lives as long as `isStopped` is false.
-    private func wake(_ inbox: inout Inbox) {
-        guard !inbox.isAwake, !inbox.isStopped else { return }
-        inbox.isAwake = true
-        curl_multi_wakeup(multi)
     }
 
     // MARK: the lane's thread
@@ -134,7 +141,11 @@ final class Lane: @unchecked Sendable {
                 inbox.isAwake = !inbox.commands.isEmpty || inbox.isStopping
                 return !inbox.isAwake
             }
-            if waits { curl_multi_poll(multi, nil, 0, timeout, nil) }
+            if waits {
+                var extra = curl_waitfd(fd: bell, events: Int16(CURL_WAIT_POLLIN), revents: 0)
+                curl_multi_poll(multi, &extra, 1, timeout, nil)
+                if extra.revents != 0 { evergrant_bell_silence(bell) }
+            }
         }
         tearDown()
     }
@@ -216,8 +227,12 @@ final class Lane: @unchecked Sendable {
 
     private func flush() {
         guard !touched.isEmpty else { return }
-        for transfer in touched { transfer.flush() }
-        touched.removeAll(keepingCapacity: true)
+        // Resuming may touch again.
+        var flushed: [Transfer] = []
+        swap(&touched, &flushed)
+        for transfer in flushed {
+            if transfer.flush() { obey(.resume(transfer)) }
+        }
     }
 
     private func tearDown() {

@@ -43,7 +43,7 @@ struct RequestPlan: Sendable {
                 throw EgressFailure(.badRequest, "header \(name) for \(origin) belongs to the connection; leave it out")
             }
             if EgressHeaders.same("content-length", name) {
-                if Int(value) == request.body.length { continue }
+                if let length = request.body.length, value == String(length) { continue }
                 throw EgressFailure(.badRequest, "header Content-Length for \(origin) differs from the body's length")
             }
             hasAgent = hasAgent || EgressHeaders.same("user-agent", name)

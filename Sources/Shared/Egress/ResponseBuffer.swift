@@ -5,6 +5,8 @@ import Synchronization
 /// Back-pressure: with 256 KiB waiting, libcurl is told to pause, and stops reading the socket; the reader takes all that
 /// waits at once and lets it go on.
 final class ResponseBuffer: Sendable {
+    typealias Reader = CheckedContinuation<[UInt8]?, any Error>
+
     static let highWater = 256 * 1024
 
     fileprivate struct State {
@@ -12,7 +14,7 @@ final class ResponseBuffer: Sendable {
         var isPaused = false
         var isFinished = false
         var failure: EgressFailure?
-        var reader: CheckedContinuation<[UInt8]?, any Error>?
+        var reader: Reader?
     }
     private let state = Mutex(State())
 
@@ -34,19 +36,21 @@ final class ResponseBuffer: Sendable {
         }
     }
 
-    /// Wakes the reader when there is something for it. Apart from `append`, so that one round of libcurl wakes it once.
-    func flush() {
-        let (reader, bytes) = state.withLock { state -> (CheckedContinuation<[UInt8]?, any Error>?, [UInt8]) in
-            guard !state.bytes.isEmpty, let reader = state.reader.take() else { return (nil, []) }
-            return (reader, state.takeBytes().bytes)
+    /// Wakes the reader when there is something for it; true when the transfer was paused meanwhile and may go on. Apart from
+    /// `append`, so that one round of libcurl wakes it once.
+    func flush() -> Bool {
+        let (reader, taken) = state.withLock { state -> (Reader?, (bytes: [UInt8], resumes: Bool)) in
+            guard !state.bytes.isEmpty, let reader = state.reader.take() else { return (nil, ([], false)) }
+            return (reader, state.takeBytes())
         }
-        reader?.resume(returning: bytes)
+        reader?.resume(returning: taken.bytes)
+        return taken.resumes
     }
 
     /// No more bytes will come; the reader still gets the ones that wait, and after them `failure`.
     func finish(_ failure: EgressFailure?) {
-        flush()
-        let reader = state.withLock { state -> CheckedContinuation<[UInt8]?, any Error>? in
+        _ = flush()
+        let reader = state.withLock { state -> Reader? in
             guard !state.isFinished else { return nil }
             state.isFinished = true
             state.failure = failure
@@ -61,7 +65,7 @@ final class ResponseBuffer: Sendable {
     }
 
     /// Answers `reader` at once or when bytes come; true when the transfer was paused.
-    func wait(_ reader: CheckedContinuation<[UInt8]?, any Error>) -> Bool {
+    func wait(_ reader: Reader) -> Bool {
         // The check is repeated under the lock that `flush` takes, or bytes could come in between and wake nobody.
         let result = state.withLock { state -> Result<(bytes: [UInt8]?, resumes: Bool)?, any Error> in
             guard state.reader == nil else {

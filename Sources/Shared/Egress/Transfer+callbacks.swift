@@ -83,9 +83,9 @@ extension Transfer {
         context.map { Unmanaged<Transfer>.fromOpaque($0).takeUnretainedValue() }
     }
 
-    /// Notes that the stream has something to flush when libcurl is done with this round.
+    /// Notes that there is something to flush when libcurl is done with this round.
     func touch() {
-        guard stream != nil, !isTouched else { return }
+        guard stream != nil || upload != nil, !isTouched else { return }
         isTouched = true
         lane.touched.append(self)
     }
@@ -93,7 +93,8 @@ extension Transfer {
     /// Lets go what the two buffers have room or bytes for again.
     func resume() -> CURLcode {
         if stream?.isPaused == false { isReceivePaused = false }
-        if upload?.isStarving == false { isSendPaused = false }
+        // A source that still has nothing pauses it again.
+        isSendPaused = false
         let paused = (isReceivePaused ? CURLPAUSE_RECV : 0) | (isSendPaused ? CURLPAUSE_SEND : 0)
         return curl_easy_pause(easy.pointer, paused)
     }

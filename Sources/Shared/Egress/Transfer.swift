@@ -82,15 +82,17 @@ final class Transfer: @unchecked Sendable {
         end(CURLE_ABORTED_BY_CALLBACK)
     }
 
-    /// For streams: hands out the head, then wakes the reader of the body.
-    func flush() {
+    /// For streams: hands out the head, then wakes the reader of the body. True when libcurl has to be told to go on.
+    func flush() -> Bool {
         isTouched = false
-        guard let stream, head.isComplete else { return }
+        // An answer that refuses the body ends the sending, but libcurl 7.88 would wait for a paused source all the same.
+        let refusesBody = isSendPaused && head.isComplete && head.status >= 400
+        guard let stream, head.isComplete else { return refusesBody }
         if let waiter {
             self.waiter = nil
             waiter.resume(returning: .answered(EgressResponse(status: head.status, headers: head.headers)))
         }
-        stream.flush()
+        return stream.flush() || refusesBody
     }
 
     // MARK: configuration

@@ -25,8 +25,6 @@ final class UploadSource: Sendable {
 
     init(length: Int?) { state = Mutex(State(owed: length)) }
 
-    var isStarving: Bool { state.withLock { $0.isStarving } }
-
     /// Starts to read `source`; `wake` is called when libcurl has to be told of new bytes. Not a child of the caller's task,
     /// because the answer of a stream may begin before its request has ended; it ends with the transfer, by `close`.
     func start(

@@ -65,7 +65,7 @@ final class EscrowWriter: @unchecked Sendable {
 
     private func dropSettled(_ now: BootInstant) {
         while segments.count > 1, let oldest = segments.first, oldest.unsettled.isEmpty,
-            (oldest.settledAt ?? oldest.begun).duration(to: now) > configuration.keepSettled
+            (oldest.settledAt ?? oldest.begun).duration(to: now) >= configuration.keepSettled
         {
             unlink(oldest.path)
             segments.removeFirst()

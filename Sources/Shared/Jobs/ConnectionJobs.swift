@@ -1,4 +1,7 @@
 /// One attempt to refresh a connection. Nothing to do when the generation has moved.
+///
+/// It has no unique key: the timed claim of planning keeps jobs single, a second one finds the mark or the generation,
+/// and a key held by a dead worker's lease would delay the next attempt until its rescue.
 package struct RefreshConnection: JobArguments {
     package static let kind = "connection.refresh"
     package let connection: Int64
@@ -11,9 +14,6 @@ package struct RefreshConnection: JobArguments {
         self.generation = generation
         self.reopens = reopens ? true : nil
     }
-
-    /// At most one waits for a connection.
-    package var uniqueKey: String { "refresh:\(connection)" }
 }
 
 /// Recovery of an attempt that is open past its deadline.
@@ -28,7 +28,8 @@ package struct RecoverAttempt: JobArguments {
         self.nonce = nonce
     }
 
-    package var uniqueKey: String { "recover:\(connection)" }
+    /// At most one for a mark; a recovery that begins changes the mark.
+    package var uniqueKey: String { "recover:\(nonce)" }
 }
 
 /// One probe of a connection's credential.

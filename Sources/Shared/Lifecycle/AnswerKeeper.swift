@@ -118,10 +118,7 @@ package struct AnswerKeeper: Sendable {
             if isNew && (row.state == .suspected || row.state == .broken) {
                 let arguments = RefreshConnection(connection: row.id, generation: row.generation, reopens: true)
                 _ = try await services.queue.enqueue(
-                    [
-                        arguments.job(
-                            environmentID: row.environmentID, priority: .closing, uniqueKey: arguments.uniqueKey)
-                    ], in: transaction)
+                    [arguments.job(environmentID: row.environmentID, priority: .closing)], in: transaction)
             }
             return .alternate
         }

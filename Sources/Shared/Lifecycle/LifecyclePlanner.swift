@@ -32,8 +32,7 @@ package final class LifecyclePlanner: Sendable {
             let jobs = try due.map { connection in
                 let arguments = RefreshConnection(connection: connection.id, generation: connection.generation)
                 return try arguments.job(
-                    environmentID: connection.environmentID, priority: connection.isAmbiguous ? .closing : .due,
-                    uniqueKey: arguments.uniqueKey)
+                    environmentID: connection.environmentID, priority: connection.isAmbiguous ? .closing : .due)
             }
             if !jobs.isEmpty { _ = try await services.queue.enqueue(jobs, in: transaction) }
             return due.count

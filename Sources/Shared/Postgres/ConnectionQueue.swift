@@ -20,6 +20,8 @@ final class ConnectionQueue: Sendable {
         /// Ends the waiting of those whose time is up; there is one while anybody waits.
         var timer: Task<Void, Never>?
         var drained: CheckedContinuation<Void, Never>?
+        /// The grace of `close` is over.
+        var graceEnded = false
     }
     private let state = Mutex(State())
     private let configuration: PostgresConfiguration
@@ -85,11 +87,11 @@ final class ConnectionQueue: Sendable {
             group.addTask { await self.whenDrained() }
             group.addTask {
                 try? await Task.sleep(for: grace)
-                self.stopWaitingForDrain()
+                self.endGrace()
             }
             await group.next()
             group.cancelAll()
-            self.stopWaitingForDrain()
+            self.endGrace()
         }
         let all = state.withLock { $0.all }
         for connection in all { connection.interrupt() }
@@ -143,7 +145,7 @@ final class ConnectionQueue: Sendable {
     private func whenDrained() async {
         await withCheckedContinuation { continuation in
             let done = state.withLock { state in
-                if state.idle.count == state.all.count { return true }
+                if state.graceEnded || state.idle.count == state.all.count { return true }
                 state.drained = continuation
                 return false
             }
@@ -151,8 +153,9 @@ final class ConnectionQueue: Sendable {
         }
     }
 
-    private func stopWaitingForDrain() {
+    private func endGrace() {
         let continuation = state.withLock { state in
+            state.graceEnded = true
             defer { state.drained = nil }
             return state.drained
         }

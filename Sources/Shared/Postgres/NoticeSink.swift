@@ -4,13 +4,13 @@ import Logging
 /// Takes the notices that libpq would else print.
 final class NoticeSink {
     private let logger: Logger
-    /// The server has said that it ends the session.
-    var hasFatal = false
+    /// Why the server ended the session, when it said so between statements.
+    private(set) var farewell: ServerMessage?
 
     init(_ logger: Logger) { self.logger = logger }
 
     func attach(to handle: OpaquePointer) {
-        hasFatal = false
+        farewell = nil
         PQsetNoticeReceiver(
             handle,
             { context, result in
@@ -21,7 +21,7 @@ final class NoticeSink {
 
     private func receive(_ result: OpaquePointer) {
         let message = ServerMessage(result)
-        if message.severity == "FATAL" || message.severity == "PANIC" { hasFatal = true }
+        if message.severity == "FATAL" || message.severity == "PANIC" { farewell = message }
         logger.debug(
             "notice from the database",
             metadata: [

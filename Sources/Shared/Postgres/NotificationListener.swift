@@ -8,15 +8,24 @@ final class NotificationListener: Sendable {
     static let bufferedNotifications = 4096
 
     private let interrupter = Interrupter()
-    let stream: AsyncStream<PostgresNotification>
-    private let output: AsyncStream<PostgresNotification>.Continuation
 
-    init(_ configuration: PostgresConfiguration, channels: [String], logger: Logger) {
-        (stream, output) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(Self.bufferedNotifications))
+    /// Begins listening. The stream is only the caller's: when the last reader lets go of it, listening ends.
+    static func start(
+        _ configuration: PostgresConfiguration, channels: [String], logger: Logger
+    ) -> (NotificationListener, AsyncStream<PostgresNotification>) {
+        let (stream, output) = AsyncStream<PostgresNotification>.makeStream(
+            bufferingPolicy: .bufferingNewest(bufferedNotifications))
+        return (NotificationListener(configuration, channels: channels, logger: logger, output), stream)
+    }
+
+    private init(
+        _ configuration: PostgresConfiguration, channels: [String], logger: Logger,
+        _ output: AsyncStream<PostgresNotification>.Continuation
+    ) {
         var configuration = configuration
         configuration.url = configuration.listenURL ?? configuration.url
         output.onTermination = { [interrupter] _ in interrupter.close() }
-        let started = startThread("postgres-listen") { [interrupter, output, configuration] in
+        let started = startThread("postgres-listen") { [interrupter, configuration] in
             Self.run(configuration, channels, interrupter, output, logger)
             output.finish()
         }
@@ -45,7 +54,9 @@ final class NotificationListener: Sendable {
                 session.drop()
                 if error.code == .closed { return }
                 failures += 1
-                logger.warning(
+                // Told once; while the server stays away the tries are of little interest.
+                logger.log(
+                    level: failures == 1 ? .warning : .debug,
                     "listening for notifications was interrupted; connecting again",
                     metadata: ["error": "\(error)", "failures": "\(failures)"])
                 let wait = backoff.delay(failures: failures).nanoseconds

@@ -20,7 +20,12 @@ struct ParameterEncoder {
     /// The most parameters a statement can have (`PQ_QUERY_PARAM_MAX_LIMIT`).
     static let maximumCount = 65_535
 
+    /// The most the server takes in one message (`MaxAllocSize`).
+    static let maximumSize = 1 << 30
+
     var count: Int { types.count }
+    /// In bytes.
+    var size: Int { bytes.count }
 
     mutating func encode(_ parameters: [PostgresParameter]) {
         if bytes.capacity > Self.keptBytes { bytes = [0] } else { bytes.removeSubrange(1...) }

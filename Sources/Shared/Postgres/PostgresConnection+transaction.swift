@@ -42,11 +42,11 @@ extension PostgresConnection {
         do {
             var iterator = chunks.makeAsyncIterator()
             while let chunk = try await iterator.next(isolation: isolation) { try await copyData(chunk, use: use) }
+            return try await copyEnd(use: use, outer: outer)
         } catch {
-            _ = try? await copyEnd(error: "given up by the client", use: use, outer: outer)
+            await copyAbandon(use: use, outer: outer)
             throw error
         }
-        return try await copyEnd(error: nil, use: use, outer: outer)
     }
 }
 

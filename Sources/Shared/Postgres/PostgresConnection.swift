@@ -60,77 +60,51 @@ package actor PostgresConnection: PostgresQuerying {
 
     // MARK: For transactions and the pool
 
+    /// `use` is the transaction that asks, nil for none. `once` is for the pool, which lends the connection for this one
+    /// statement: it must not leave a transaction open.
     func execute(
-        _ statement: PostgresStatement, _ parameters: [PostgresParameter], timeout: Duration?, use: UInt64?
+        _ statement: PostgresStatement, _ parameters: [PostgresParameter], timeout: Duration?, use: UInt64?,
+        once: Bool = false
     ) async throws -> PostgresRows {
-        try await perform(statement.name, use) { session throws(PostgresError) in
+        try await perform(statement.name, use, once: once) { session throws(PostgresError) in
             try session.execute(statement, parameters, within: timeout ?? session.configuration.statementTimeout)
         }
     }
 
-    /// As `execute`, for one statement of the pool's: makes sure that it leaves no transaction open.
-    func executeOnce(
-        _ statement: PostgresStatement, _ parameters: [PostgresParameter], timeout: Duration?
-    ) async throws -> PostgresRows {
-        try await perform(statement.name, nil) { session throws(PostgresError) in
-            defer { if session.transactionStatus != PQTRANS_IDLE { session.drop() } }
-            return try session.execute(statement, parameters, within: timeout ?? session.configuration.statementTimeout)
-        }
-    }
-
     func pipeline(
-        _ batch: [(PostgresStatement, [PostgresParameter])], use: UInt64?
+        _ batch: [(PostgresStatement, [PostgresParameter])], use: UInt64?, once: Bool = false
     ) async throws -> [PostgresRows] {
-        try await perform("pipeline", use) { session throws(PostgresError) in
+        try await perform("pipeline", use, once: once) { session throws(PostgresError) in
             try session.pipeline(batch, within: session.configuration.statementTimeout)
         }
     }
 
     func executeScript(_ statement: PostgresStatement, timeout: Duration?, use: UInt64?) async throws {
         try await perform(statement.name, use) { session throws(PostgresError) in
-            _ = try session.executeScript(statement, within: timeout ?? session.configuration.statementTimeout)
+            try session.executeScript(statement, within: timeout ?? session.configuration.statementTimeout)
         }
     }
 
-    func begin() async throws -> UInt64 {
-        _ = try await perform("begin transaction", nil) { session throws(PostgresError) in
-            try session.executeScript(
-                PostgresStatement("begin transaction", "BEGIN"), within: session.configuration.statementTimeout)
-        }
-        return takeExclusively()
+    /// Begins a transaction; the server hears of it with the first statement.
+    func begin() throws(PostgresError) -> UInt64 {
+        try admit("begin transaction", nil)
+        lastUse += 1
+        exclusiveUse = lastUse
+        session.owesBegin = true
+        return lastUse
     }
 
     /// Not interrupted by a cancelled task: its answer must be known.
     func commit(_ use: UInt64) throws(PostgresError) {
-        try shielded("commit transaction", use) { session throws(PostgresError) in
-            guard session.isOpen else { throw session.lost("the connection was lost before the commit was sent") }
-            let tag: String
-            do throws(PostgresError) {
-                tag = try session.executeScript(
-                    PostgresStatement("commit transaction", "COMMIT"), within: session.configuration.statementTimeout)
-            } catch {
-                if error.code == .server { throw error }
-                throw PostgresError(
-                    .commitUnknown, statement: error.statement,
-                    "the answer to COMMIT was lost, so the transaction is committed wholly or not at all: \(error.message)",
-                    sqlState: error.sqlState, hint: "look whether its changes are there before doing it again")
-            }
-            // The server answers COMMIT of a failed transaction with this tag, not with an error.
-            if tag == "ROLLBACK" {
-                throw PostgresError(
-                    .server, statement: "commit transaction",
-                    "rolled back, because a statement in the transaction had failed", sqlState: "25P02",
-                    hint: "let the error of the failed statement leave the transaction's closure")
-            }
-        }
+        try shielded("commit transaction", use) { session throws(PostgresError) in try session.commit() }
     }
 
     /// Not interrupted by a cancelled task. When it fails the connection is dropped, which rolls back as well.
     func rollback(_ use: UInt64) {
         try? shielded("roll back transaction", use) { session throws(PostgresError) in
-            guard session.isOpen else { return }
+            guard session.isOpen, !session.owesBegin else { return }
             do throws(PostgresError) {
-                _ = try session.executeScript(
+                try session.executeScript(
                     PostgresStatement("roll back transaction", "ROLLBACK"), within: .seconds(5))
             } catch {
                 session.drop()
@@ -140,10 +114,10 @@ package actor PostgresConnection: PostgresQuerying {
     }
 
     func copyStart(_ sql: String, use: UInt64?) async throws -> UInt64 {
-        try await perform("copy", use) { session throws(PostgresError) in
+        try await perform("copy", use, takes: true) { session throws(PostgresError) in
             try session.copyStart(sql, within: session.configuration.statementTimeout)
         }
-        return takeExclusively()
+        return lastUse
     }
 
     func copyData(_ bytes: [UInt8], use: UInt64) async throws {
@@ -152,31 +126,35 @@ package actor PostgresConnection: PostgresQuerying {
         }
     }
 
-    /// Gives the connection back to `outer` and returns the number of rows.
-    func copyEnd(error message: String?, use: UInt64, outer: UInt64?) async throws -> Int {
-        defer { exclusiveUse = outer }
-        if message != nil {
-            return try shielded("copy", use, thenFor: outer) { session throws(PostgresError) in
-                try session.copyEnd(error: message, within: .seconds(5))
-            }
-        }
-        return try await perform("copy", use) { session throws(PostgresError) in
+    /// Ends the COPY, gives the connection back to `outer`, and returns the number of rows.
+    func copyEnd(use: UInt64, outer: UInt64?) async throws -> Int {
+        let rows = try await perform("copy", use) { session throws(PostgresError) in
             try session.copyEnd(error: nil, within: session.configuration.statementTimeout)
+        }
+        setExclusive(outer)
+        return rows
+    }
+
+    /// Gives the COPY up, also in a cancelled task.
+    func copyAbandon(use: UInt64, outer: UInt64?) {
+        try? shielded("copy", use, thenFor: outer) { session throws(PostgresError) in
+            guard session.isOpen, session.transactionStatus == PQTRANS_ACTIVE else { return }
+            _ = try session.copyEnd(error: "given up by the client", within: .seconds(5))
         }
     }
 
     /// Makes the connection fit for its next user: one left in a transaction or COPY is dropped.
     func reset() {
-        exclusiveUse = nil
+        setExclusive(nil)
         if session.handle != nil, session.transactionStatus != PQTRANS_IDLE { session.drop() }
     }
 
     // MARK: Exchanges
 
-    private func takeExclusively() -> UInt64 {
-        lastUse += 1
-        exclusiveUse = lastUse
-        return lastUse
+    private func setExclusive(_ use: UInt64?) {
+        exclusiveUse = use
+        session.isPinned = use != nil
+        if use == nil { session.owesBegin = false }
     }
 
     private func admit(_ statement: String, _ use: UInt64?) throws(PostgresError) {
@@ -188,10 +166,13 @@ package actor PostgresConnection: PostgresQuerying {
                 : "the transaction is over or busy with a COPY; it is valid only inside its closure")
     }
 
-    /// Runs `body` on the connection's thread; cancelling the task ends it. The ticket is drawn and the cancellation looked
-    /// at within one synchronous stretch, so that none is missed and none hits another exchange.
+    /// Runs `body` on the connection's thread; cancelling the task ends it. `takes` begins an exclusive use, `lastUse`.
+    ///
+    /// The ticket begins and the cancellation is looked at within one synchronous stretch, so that no cancellation is
+    /// missed and none hits another exchange.
     private func perform<Result: Sendable>(
-        _ statement: String, _ use: UInt64?, _ body: (Session) throws(PostgresError) -> Result
+        _ statement: String, _ use: UInt64?, once: Bool = false, takes: Bool = false,
+        _ body: (Session) throws(PostgresError) -> Result
     ) async throws -> Result {
         let ticket = interrupter.ticket()
         return try await withTaskCancellationHandler {
@@ -200,7 +181,13 @@ package actor PostgresConnection: PostgresQuerying {
             defer { interrupter.end() }
             if signals.isClosed { throw PostgresError(.closed, statement: statement, "the connection was closed") }
             if Task.isCancelled { throw PostgresError(.cancelled, statement: statement, "the task was cancelled") }
-            return try body(session)
+            defer { if once, session.transactionStatus != PQTRANS_IDLE { session.drop() } }
+            let result = try body(session)
+            if takes {
+                lastUse += 1
+                setExclusive(lastUse)
+            }
+            return result
         } onCancel: {
             interrupter.cancel(ticket)
         }
@@ -212,7 +199,7 @@ package actor PostgresConnection: PostgresQuerying {
         _ body: (Session) throws(PostgresError) -> Result
     ) throws(PostgresError) -> Result {
         try admit(statement, use)
-        exclusiveUse = outer
+        defer { setExclusive(outer) }
         let signals = interrupter.begin(interrupter.ticket())
         defer { interrupter.end() }
         if signals.isClosed { session.drop() }

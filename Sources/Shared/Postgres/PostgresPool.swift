@@ -23,14 +23,14 @@ package final class PostgresPool: PostgresQuerying, Sendable {
     ) async throws -> PostgresRows {
         let connection = try await connections.acquire(for: statement.name)
         defer { connections.release(connection) }
-        return try await connection.executeOnce(statement, parameters, timeout: timeout)
+        return try await connection.execute(statement, parameters, timeout: timeout, use: nil, once: true)
     }
 
     /// Sends all statements in one round trip; they are one transaction, undone by the first error, which is thrown.
     package func pipeline(_ batch: [(PostgresStatement, [PostgresParameter])]) async throws -> [PostgresRows] {
         let connection = try await connections.acquire(for: "pipeline")
         defer { connections.release(connection) }
-        return try await connection.pipeline(batch, use: nil)
+        return try await connection.pipeline(batch, use: nil, once: true)
     }
 
     /// Runs SQL of several statements without parameters, such as a migration; they are one transaction.
@@ -83,9 +83,9 @@ package final class PostgresPool: PostgresQuerying, Sendable {
     /// What is notified on `channels`, for one reader, over a connection of its own outside the pool. The connection is
     /// made again whenever it is lost, which the stream tells. It ends when its reader does or the pool is closed.
     package func notifications(on channels: [String]) -> AsyncStream<PostgresNotification> {
-        let listener = NotificationListener(configuration, channels: channels, logger: logger)
+        let (listener, stream) = NotificationListener.start(configuration, channels: channels, logger: logger)
         if connections.isClosed { listener.stop() } else { listeners.withLock { $0.append(listener) } }
-        return listener.stream
+        return stream
     }
 
     /// Refuses new work with `closed`, waits up to `grace` for work under way, then gives that up, and ends all sessions.

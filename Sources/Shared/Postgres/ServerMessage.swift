@@ -8,8 +8,6 @@ struct ServerMessage {
     let constraint: String?
     let hint: String?
     let severity: String
-    /// The server function that raised it; the same in every language.
-    let routine: String
 
     /// Field codes are those of the protocol (manual, "Error and Notice Message Fields").
     init(_ result: OpaquePointer) {
@@ -25,7 +23,6 @@ struct ServerMessage {
         constraint = field("n")
         hint = field("H").map { quotesValues ? $0.withoutQuotedValues : $0 }
         severity = field("V") ?? field("S") ?? ""
-        routine = field("R") ?? ""
     }
 }
 

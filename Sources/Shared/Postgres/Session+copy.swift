@@ -12,14 +12,16 @@ extension Session {
         begin("copy", within: limit)
         let handle = try open()
         begin("copy", within: limit)
+        try payBegin(handle)
         guard PQsendQuery(handle, sql) == 1 else { throw refused(handle) }
         try flush(handle)
         guard let result = try next(handle) else { throw lost() }
-        if PQresultStatus(result) == PGRES_COPY_IN { return PQclear(result) }
         defer { PQclear(result) }
+        if PQresultStatus(result) == PGRES_COPY_IN { return settleCancels() }
         if PQresultStatus(result) == PGRES_FATAL_ERROR {
             let error = failure(result, statement: statement)
             while let rest = try next(handle) { PQclear(rest) }
+            settleCancels()
             throw isOpen ? error : afterLoss(error)
         }
         drop()
@@ -30,15 +32,25 @@ extension Session {
     func copyData(_ bytes: [UInt8], within limit: Duration) throws(PostgresError) {
         begin("copy", within: limit)
         guard let handle, isOpen else { throw lost() }
-        while true {
-            let sent = bytes.withUnsafeBytes {
-                PQputCopyData(handle, $0.baseAddress?.assumingMemoryBound(to: CChar.self), Int32(clamping: $0.count))
+        var rest = bytes[...]
+        while !rest.isEmpty {
+            let piece = rest.prefix(Self.copyPiece)
+            let sent = piece.withUnsafeBytes {
+                PQputCopyData(handle, $0.baseAddress?.assumingMemoryBound(to: CChar.self), Int32($0.count))
             }
-            if sent == 1 { return try flush(handle) }
-            guard sent == 0 else { throw lost() }
+            guard sent >= 0 else { throw lost() }
+            // 0: libpq has no room before some is written.
+            if sent == 1 { rest = rest.dropFirst(piece.count) }
             try flush(handle)
+            if stop != .no {
+                settleCancels()
+                throw stopped("")
+            }
         }
     }
+
+    /// What is handed to libpq at once, in bytes.
+    private static let copyPiece = 1 << 20
 
     /// Ends the COPY: with an error message it is given up. Returns the number of rows copied.
     func copyEnd(error message: String?, within limit: Duration) throws(PostgresError) -> Int {

@@ -1,5 +1,11 @@
 import CLibPQ
 
+extension PostgresError {
+    /// The server has forgotten the prepared statement, or the plan no longer fits the tables ("cached plan must not change
+    /// result type").
+    var isOfPreparation: Bool { sqlState == "26000" || sqlState == "0A000" }
+}
+
 extension Session {
     func failure(_ code: PostgresError.Code, _ message: String, hint: String? = nil) -> PostgresError {
         PostgresError(code, statement: statement, message, hint: hint)

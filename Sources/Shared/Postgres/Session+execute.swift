@@ -11,11 +11,16 @@ extension Session {
     func execute(
         _ statement: PostgresStatement, _ parameters: [PostgresParameter], within limit: Duration
     ) throws(PostgresError) -> PostgresRows {
+        if owesBegin {
+            guard let rows = try pipeline([(statement, parameters)], within: limit).first else { throw lost() }
+            return rows
+        }
         begin(statement.name, within: limit)
         let handle = try open()
         begin(statement.name, within: limit)
         guard configuration.preparesStatements else {
-            try send(statement, parameters, on: handle, prepared: nil)
+            try encode(parameters)
+            try send(statement, on: handle, prepared: nil)
             return try collect(handle, statement: statement.name)
         }
         return try executePrepared(statement, parameters, handle, mayRetry: true)
@@ -26,13 +31,13 @@ extension Session {
     private func executePrepared(
         _ statement: PostgresStatement, _ parameters: [PostgresParameter], _ handle: OpaquePointer, mayRetry: Bool
     ) throws(PostgresError) -> PostgresRows {
-        encoder.encode(parameters)
+        try encode(parameters)
         let entry = try prepare(statement, handle)
-        try send(statement, nil, on: handle, prepared: entry)
+        try send(statement, on: handle, prepared: entry)
         do {
             return try collect(handle, statement: statement.name)
         } catch {
-            guard let entry, error.sqlState == "26000" || error.sqlState == "0A000" else { throw error }
+            guard let entry, error.isOfPreparation else { throw error }
             prepared.remove(entry, of: statement)
             guard mayRetry, isOpen, transactionStatus == PQTRANS_IDLE else { throw error }
             return try executePrepared(statement, parameters, handle, mayRetry: false)
@@ -62,18 +67,23 @@ extension Session {
         try flush(handle)
     }
 
-    /// Sends `statement` with `parameters`, or with those already in the encoder.
-    func send(
-        _ statement: PostgresStatement, _ parameters: [PostgresParameter]?, on handle: OpaquePointer,
-        prepared entry: PreparedStatements.Entry?
-    ) throws(PostgresError) {
-        if let parameters { encoder.encode(parameters) }
+    /// Puts the parameters of the statement under way into the encoder.
+    func encode(_ parameters: [PostgresParameter]) throws(PostgresError) {
+        encoder.encode(parameters)
         guard encoder.count <= ParameterEncoder.maximumCount else {
-            throw PostgresError(
-                .misuse, statement: statement.name,
-                "\(encoder.count) parameters, but the protocol allows \(ParameterEncoder.maximumCount)",
+            throw failure(
+                .misuse, "\(encoder.count) parameters, but the protocol allows \(ParameterEncoder.maximumCount)",
                 hint: "pass arrays and use unnest")
         }
+        guard encoder.size <= ParameterEncoder.maximumSize else {
+            throw failure(.misuse, "the parameters take \(encoder.size) bytes, but the server takes 1 GiB at most")
+        }
+    }
+
+    /// Sends `statement` with the parameters in the encoder.
+    func send(
+        _ statement: PostgresStatement, on handle: OpaquePointer, prepared entry: PreparedStatements.Entry?
+    ) throws(PostgresError) {
         let sent = encoder.withArrays { count, types, values, lengths, formats in
             if let entry { return PQsendQueryPrepared(handle, entry.serverName, count, values, lengths, formats, 1) }
             return PQsendQueryParams(handle, statement.sql, count, types, values, lengths, formats, 1)
@@ -83,10 +93,51 @@ extension Session {
     }
 
     /// Sends SQL that may hold several statements and no parameters, and forgets the rows.
-    func executeScript(_ statement: PostgresStatement, within limit: Duration) throws(PostgresError) -> String {
+    func executeScript(_ statement: PostgresStatement, within limit: Duration) throws(PostgresError) {
         begin(statement.name, within: limit)
         let handle = try open()
         begin(statement.name, within: limit)
+        try payBegin(handle)
+        _ = try sendScript(statement, on: handle)
+    }
+
+    /// Ends a transaction. When the answer is lost the outcome is unknown, unless the connection was already lost before.
+    func commit() throws(PostgresError) {
+        // Without a statement there is nothing to commit.
+        if owesBegin { return owesBegin = false }
+        let statement = PostgresStatement("commit transaction", "COMMIT")
+        begin(statement.name, within: configuration.statementTimeout)
+        let handle = try open()
+        let tag: String
+        do throws(PostgresError) {
+            tag = try sendScript(statement, on: handle)
+        } catch {
+            if error.code == .server { throw error }
+            throw PostgresError(
+                .commitUnknown, statement: error.statement,
+                "the answer to COMMIT was lost, so all of the transaction is committed or nothing: \(error.message)",
+                sqlState: error.sqlState, hint: "look whether its changes are there before doing it again")
+        }
+        // The server answers COMMIT of a failed transaction with this tag, not with an error.
+        if tag == "ROLLBACK" {
+            throw PostgresError(
+                .server, statement: statement.name, "rolled back, because a statement of the transaction had failed",
+                sqlState: "25P02", hint: "let the error of the failed statement leave the transaction's closure")
+        }
+    }
+
+    /// Sends the `BEGIN` that is owed, by itself.
+    func payBegin(_ handle: OpaquePointer) throws(PostgresError) {
+        guard owesBegin else { return }
+        _ = try sendScript(Self.begin, on: handle)
+        owesBegin = false
+        isPinned = true
+    }
+
+    static let begin = PostgresStatement("begin transaction", "BEGIN")
+
+    /// Returns the command tag of the last statement.
+    private func sendScript(_ statement: PostgresStatement, on handle: OpaquePointer) throws(PostgresError) -> String {
         guard PQsendQuery(handle, statement.sql) == 1 else { throw refused(handle) }
         try flush(handle)
         let rows = try collect(handle, statement: statement.name)
@@ -99,10 +150,9 @@ extension Session {
             switch PQflush(handle) {
             case 0: return
             case 1:
-                if try wait(POLLIN | POLLOUT) & POLLIN != 0, PQconsumeInput(handle) == 0 { throw afterLoss(nil) }
-            default:
                 // The server may have said why before it hung up; libpq then gives that as the result.
-                return
+                if try wait(POLLIN | POLLOUT) & POLLIN != 0, PQconsumeInput(handle) == 0 { return }
+            default: return
             }
         }
     }

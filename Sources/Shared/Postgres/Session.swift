@@ -27,8 +27,16 @@ final class Session {
     var prepared = PreparedStatements()
     var encoder = ParameterEncoder()
     let notices: NoticeSink
+    /// Set while a transaction or COPY has the session to itself: then a lost connection is not made anew, for the rest
+    /// would run outside it.
+    var isPinned = false
+    /// A transaction has begun for its user, but not yet at the server: `BEGIN` travels with its first statement, which
+    /// saves a round trip.
+    var owesBegin = false
     var connectFailures = 0
     var connectNotBefore: Int64 = 0
+    /// Whom the connect under way is talking to.
+    var currentHost = HostList.Host(name: "", port: "")
 
     /// When the exchange under way has to end, in monotonic nanoseconds.
     var deadline: Int64 = .max

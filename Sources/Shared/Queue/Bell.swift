@@ -36,7 +36,8 @@ final class Bell: Sendable {
         }
     }
 
-    private func wait() async {
+    /// Returns at the next ring, at once when one was kept, or when the task is cancelled. One task at a time.
+    func wait() async {
         await withTaskCancellationHandler {
             await withCheckedContinuation { continuation in
                 let goesOn = state.withLock { state -> Bool in

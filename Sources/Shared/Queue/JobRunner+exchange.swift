@@ -6,7 +6,8 @@ extension JobRunner {
     /// What the exchange loop does next.
     private enum Step {
         case finished
-        case wait(Duration)
+        /// nil: until something rings.
+        case wait(Duration?)
         /// Search for lanes if `search`, then settle `whole` and claim up to `free` jobs.
         case exchange(whole: [Int64], free: Int, search: Bool, workerID: Int64)
     }
@@ -36,7 +37,7 @@ extension JobRunner {
                     state.settleBell.ring()
                     jobs.cancelAll()
                 }
-                await state.exchangeBell.wait(upTo: limit)
+                if let limit { await state.exchangeBell.wait(upTo: limit) } else { await state.exchangeBell.wait() }
             case .exchange(let whole, let free, let search, let workerID):
                 state.withLock { $0.exchangesBegun += 1 }
                 do {
@@ -102,7 +103,12 @@ extension JobRunner {
                     search = searching.lastSearch.duration(to: now) >= configuration.searchInterval
                 }
             }
-            if whole.isEmpty, free == 0 { return .wait(wait) }
+            if whole.isEmpty, free == 0 {
+                // Every slot is taken: the end of a job rings.
+                let isFull = !draining && values.ledger.occupied >= configuration.concurrency
+                if isFull { values.freedAt = nil }
+                return .wait(isFull ? nil : wait)
+            }
             values.freedAt = nil
             return .exchange(whole: whole, free: free, search: search, workerID: values.workerID)
         }
@@ -134,20 +140,11 @@ extension JobRunner {
         let now = BootInstant.now()
         let full = free > 0 && searching.lastFull.duration(to: now) >= configuration.fullSearchInterval
         if full { searching.lastFull = now }
-        let (claimed, shares, found) = try await pool.withConnection { connection in
-            var found = true
-            if free > 0, search || full {
-                try await self.search(connection, fromZero: full)
-                found = self.state.withLock { !$0.lanes.waiting.isEmpty }
-            }
-            let session = await connection.sessionNumber
-            let shares = self.state.withLock { values in
-                values.lanes.use(session: session)
-                return values.lanes.round(free: free, fromZero: full)
-            }
-            guard !whole.isEmpty || !shares.isEmpty else { return (Claimed?.none, shares, found) }
-            return (try await self.settleAndClaim(connection, whole, shares, workerID), shares, found)
+        if free > 0, search || full { try await self.search(fromZero: full) }
+        let (shares, server) = state.withLock { values in
+            (values.lanes.round(free: free, fromZero: full), values.lanes.server)
         }
+        let claimed = whole.isEmpty && shares.isEmpty ? nil : try await settleAndClaim(whole, shares, workerID, server)
         if free > 0 {
             if search || full { searching.lastSearch = now }
             let got = Dictionary(
@@ -157,11 +154,11 @@ extension JobRunner {
                     values.lanes.exhausted(share.lane)
                 }
             }
-            if claimed == nil, search || full || !found {
+            if claimed == nil {
                 // Nothing there, or nothing to be had: the polls become rarer.
                 searching.nextPoll = now.advanced(by: searching.idle)
                 searching.idle = min(searching.idle * 3 / 2, configuration.pollInterval.upperBound)
-            } else if claimed != nil {
+            } else {
                 searching.nextPoll = now
                 searching.idle = configuration.pollInterval.lowerBound
             }
@@ -169,14 +166,13 @@ extension JobRunner {
         return claimed
     }
 
-    private func search(_ connection: PostgresConnection, fromZero: Bool) async throws {
-        let session = await connection.sessionNumber
-        let known = state.withLock { values in
-            values.lanes.use(session: session)
-            return values.lanes.known(fromZero: fromZero || session == 0)
-        }
-        let rows = try await connection.execute(
-            Statements.lanes, [.int4Array(known.queues), .int2Array(known.priorities), .int8Array(known.lows)])
+    private func search(fromZero: Bool) async throws {
+        let (known, server) = state.withLock { ($0.lanes.known(fromZero: fromZero), $0.lanes.server) }
+        let rows = try await pool.execute(
+            Statements.lanes,
+            [
+                .int4Array(known.queues), .int2Array(known.priorities), .int8Array(known.lows), .float8(server),
+            ])
         let lanes = try rows.map { row in
             let (queue, priority, id) = try row.decode(Int32.self, Int16.self, Int64.self)
             return (lane: Lane(queue: queue, priority: priority), first: id)
@@ -186,14 +182,14 @@ extension JobRunner {
     }
 
     private func settleAndClaim(
-        _ connection: PostgresConnection, _ whole: [Int64], _ shares: [LaneTable.Share], _ workerID: Int64
+        _ whole: [Int64], _ shares: [LaneTable.Share], _ workerID: Int64, _ server: Double
     ) async throws -> Claimed? {
-        let rows = try await connection.execute(
+        let rows = try await pool.execute(
             Statements.settleAndClaim,
             [
                 .int8Array(whole), .int8(workerID), .int4Array(shares.map(\.lane.queue)),
                 .int2Array(shares.map(\.lane.priority)), .int8Array(shares.map(\.low)),
-                .int4Array(shares.map { Int32($0.want) }),
+                .int4Array(shares.map { Int32($0.want) }), .float8(server),
             ])
         guard let first = rows.first else { throw QueueError(.inconsistent, "a claim returned no row") }
         let (settled, lease, keyed) = try first.decode(Int.self, Int64?.self, Bool?.self)

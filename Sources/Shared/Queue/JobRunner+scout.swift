@@ -25,17 +25,14 @@ extension JobRunner {
     }
 
     private func scout() async throws {
-        let (last, fence, epoch) = try await pool.withConnection { connection in
-            let answers = try await connection.pipeline([(Statements.lastID, []), (Statements.fence, [])])
-            guard answers.count == 2, let last = answers[0].first, let fence = answers[1].first else {
-                throw QueueError(.inconsistent, "the scout's statements returned no row")
-            }
-            let session = await connection.sessionNumber
-            let epoch = self.state.withLock { values in
-                values.lanes.use(session: session)
-                return values.lanes.epoch
-            }
-            return (try last.decode(Int64.self), try fence.decode(UInt64.self), epoch)
+        let answers = try await pool.pipeline([(Statements.lastID, []), (Statements.fence, [])])
+        guard answers.count == 2, let drawn = answers[0].first, let fence = try answers[1].value(UInt64.self) else {
+            throw QueueError(.inconsistent, "the scout's statements returned no row")
+        }
+        let (last, server) = try drawn.decode(Int64.self, Double.self)
+        let epoch = state.withLock { values in
+            values.lanes.use(server: server)
+            return values.lanes.epoch
         }
         let began = BootInstant.now()
         while !Task.isCancelled, state.phase == .running, began.duration(to: .now()) < .seconds(30) {
@@ -49,6 +46,7 @@ extension JobRunner {
                 [
                     .xid8(fence), .int8(last), .int4Array(lanes.map(\.key.queue)),
                     .int2Array(lanes.map(\.key.priority)), .int8Array(lanes.map(\.value)),
+                    .float8(server),
                 ])
             if rows.isEmpty { continue }
             let marks = try rows.map { row in

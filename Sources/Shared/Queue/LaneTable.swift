@@ -14,8 +14,8 @@ struct Lane: Sendable, Hashable, Comparable {
 /// What a runner remembers of lanes: which have jobs, whose turn it is, and each one's low-water mark.
 ///
 /// The low-water mark is the lowest id that can still matter in a lane; claims and searches begin there, so that dead
-/// index entries cost nothing. It is only as good as the database it was read from: a session made later may talk to
-/// another server, whose sequence is further back, so every new session begins at 0 again.
+/// index entries cost nothing. It is only good on the server it was read from: after a failover the sequence may be
+/// further back. Every statement that uses marks names that server, and begins at 0 on another one.
 struct LaneTable: Sendable {
     struct Share: Sendable, Hashable {
         let lane: Lane
@@ -23,28 +23,29 @@ struct LaneTable: Sendable {
         let want: Int
     }
 
-    /// Marks are from this state of the database; changes with every reset.
+    /// Changes with every reset: marks of an older epoch are refused.
     private(set) var epoch = 0
+    /// The server that the marks are from; 0 before the first.
+    private(set) var server: Double = 0
     private(set) var lows: [Lane: Int64] = [:]
     /// Lanes that had jobs at the last search, in index order.
     private(set) var waiting: [Lane] = []
     private var lastFull: [Lane: BootInstant] = [:]
-    private var newestSession: UInt64 = 0
     private var lastServed: [Int16: Int32] = [:]
     private var rounds = 0
 
     /// A lane without jobs for this long is forgotten; searches find it again.
     private let memory: Duration = .seconds(60)
 
-    /// Forgets all marks when `session` is newer than every one seen.
-    mutating func use(session: UInt64) {
-        guard session > newestSession else { return }
-        if newestSession != 0 { reset() }
-        newestSession = session
+    /// Forgets all marks when they are from another server.
+    mutating func use(server: Double) {
+        guard server != self.server else { return }
+        reset()
+        self.server = server
     }
 
     mutating func reset() {
-        lows = [:]
+        for lane in lows.keys { lows[lane] = 0 }
         epoch += 1
     }
 

@@ -35,7 +35,9 @@ extension Settlement {
 extension JobFailure {
     /// `{"type": …, "message": …}`.
     var json: [UInt8] {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
         // Two strings always encode.
-        (try? JSONEncoder().encode(["type": type, "message": message])).map { [UInt8]($0) } ?? Array("{}".utf8)
+        return (try? encoder.encode(["type": type, "message": message])).map { [UInt8]($0) } ?? Array("{}".utf8)
     }
 }

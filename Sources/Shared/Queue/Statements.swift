@@ -71,11 +71,16 @@ enum Statements {
 
     // MARK: Claim and settle
 
+    /// Which server this is: when it was started. Ids are only comparable within one, for a failover can move the sequence
+    /// back; a session number would miss a failover behind a pooler.
+    private static let server = "extract(epoch from pg_postmaster_start_time())::float8"
+
     /// Settles whole leases and claims the next batch: one round trip, one commit.
     ///
     /// $1 leases of which every job is completed, none settled singly and no settle of one in flight (leases with keys or
     /// marks are refused: they go through `settleHeld`); $2 worker; $3–$6 this round's lanes: queue, priority, low, how
-    /// many. Always at least one row. `settled`: how many of $1 were still ours. A worker declared dead claims nothing.
+    /// many; $7 the server that the lows are from: on another one they count as 0. Always at least one row. `settled`: how
+    /// many of $1 were still ours. A worker declared dead claims nothing.
     ///
     /// Index jobs_ready_lane for each lane, FOR UPDATE SKIP LOCKED; leases by primary key. `waited` only for first runs
     /// of jobs that were due when enqueued.
@@ -92,13 +97,14 @@ enum Statements {
                 (long, outcome, attempt, queue, kind, job_id, created_at, errors, args)
             select false, 0, j.attempt + 1, j.queue, j.kind, coalesce(j.job_id, j.id), j.created_at, j.errors, j.args
             from done, unnest(done.jobs) j),
+        server as materialized (select \(server) = $7::float8 as same),
         claimed as (
             delete from evergrant.jobs_ready where ctid = any(array(
                 select x.ctid
                 from evergrant.workers w, unnest($3::int[], $4::smallint[], $5::bigint[], $6::int[]) l(q, p, low, want),
                 lateral (
                     select ctid from evergrant.jobs_ready
-                    where queue = l.q and priority = l.p and id >= l.low
+                    where queue = l.q and priority = l.p and id >= case when (select same from server) then l.low else 0 end
                     order by queue, priority, id limit l.want for update skip locked) x
                 where w.id = $2 and not w.dead))
             returning coalesce(job_id, id) job_id, kind, queue, priority, attempt, max_attempts, crashes, limit_key, args,
@@ -154,7 +160,7 @@ enum Statements {
     // MARK: Lanes and the low-water mark
 
     /// Which lanes are not empty, and the first id of each. $1–$3: known lanes in order with their low, the last one the
-    /// sentinel (2147483647, 32767, 0). Known lanes are probed at their low and only the gaps between them are searched,
+    /// sentinel (2147483647, 32767, 0); $4 the server that the lows are from. Known lanes are probed at their low and only the gaps between them are searched,
     /// so dead index entries behind a low cost nothing. Index jobs_ready_lane.
     ///
     /// Plain bounds instead of `(queue, priority) < (…)`: as an upper bound a row comparison does not stop the index scan
@@ -162,7 +168,8 @@ enum Statements {
     static let lanes = PostgresStatement(
         "find lanes",
         """
-        with recursive r(q, p, i, id) as (
+        with recursive server as materialized (select \(server) = $4::float8 as same),
+        r(q, p, i, id) as (
             select -2147483648, (-32768)::smallint, 1, null::bigint
             union all
             select x.* from r,
@@ -183,7 +190,8 @@ enum Statements {
                 union all
                 (select k.q, k.p, r.i + 1, (
                     select j.id from evergrant.jobs_ready j
-                    where j.queue = k.q and j.priority = k.p and j.id >= k.low
+                    where j.queue = k.q and j.priority = k.p
+                      and j.id >= case when (select same from server) then k.low else 0 end
                     order by j.queue, j.priority, j.id limit 1)
                  where k.q is not null)
                 limit 1) x)
@@ -191,15 +199,16 @@ enum Statements {
         where r.id is not null and not exists (select from evergrant.queues z where z.id = r.q and z.paused)
         """)
 
-    /// S0: the last id drawn; 0 when none was (an unused sequence says 1).
+    /// S0: the last id drawn; 0 when none was (an unused sequence says 1). And the server that says so.
     static let lastID = PostgresStatement(
-        "read last id", "select case when is_called then last_value else last_value - 1 end from evergrant.job_ids")
+        "read last id",
+        "select case when is_called then last_value else last_value - 1 end, \(server) from evergrant.job_ids")
 
     /// X0: a transaction id of our own, taken after S0.
     static let fence = PostgresStatement("draw fence", "select pg_current_xact_id()")
 
-    /// $1 X0, $2 S0, $3–$5 lanes with their low. No row until every transaction up to X0 is over; then one for each lane:
-    /// the lowest id that can still matter. Index jobs_ready_lane.
+    /// $1 X0, $2 S0, $3–$5 lanes with their low, $6 the server of all these. No row until every transaction up to X0 is
+    /// over, nor on another server; then one for each lane: the lowest id that can still matter. Index jobs_ready_lane.
     static let low = PostgresStatement(
         "raise low-water marks",
         """
@@ -208,6 +217,6 @@ enum Statements {
             where j.queue = l.q and j.priority = l.p and j.id >= l.low and j.id <= $2::bigint
             order by j.queue, j.priority, j.id limit 1), $2::bigint + 1)
         from unnest($3::int[], $4::smallint[], $5::bigint[]) l(q, p, low)
-        where pg_snapshot_xmin(pg_current_snapshot()) > $1::xid8
+        where pg_snapshot_xmin(pg_current_snapshot()) > $1::xid8 and \(server) = $6::float8
         """)
 }

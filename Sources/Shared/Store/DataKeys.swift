@@ -33,13 +33,13 @@ package struct DataKeys: DataKeyRepository {
     }
 
     private static func key(_ row: PostgresRow) throws -> WrappedDataKey {
-        let (id, environmentID, kekID, wrapped, createdAt) = try row.decode(
-            UUID.self, Int64.self, String.self, [UInt8].self, Date.self)
+        let (id, environmentID, kekID, wrapped, createdAt, seals) = try row.decode(
+            UUID.self, Int64.self, String.self, [UInt8].self, Date.self, Int64.self)
         return WrappedDataKey(
-            id: id, environmentID: environmentID, kekID: kekID, wrapped: wrapped, createdAt: createdAt)
+            id: id, environmentID: environmentID, kekID: kekID, wrapped: wrapped, createdAt: createdAt, seals: seals)
     }
 
-    private static let columns = "id, environment_id, kek_id, wrapped, created_at"
+    private static let columns = "id, environment_id, kek_id, wrapped, created_at, seals"
 
     /// Index: data_keys_newest.
     private static let newestStatement = PostgresStatement(

@@ -35,7 +35,7 @@ package enum WebhookEndpointRules {
             throw invalid("has no scheme that can be used", "begin it with https://")
         }
         guard scheme == "https" || allowsPlainHTTP else {
-            throw invalid("is plain http", "use https://, or set webhooks.allow_plain_http for a receiver inside")
+            throw invalid("is plain http", "use https://, or set webhooks.allow_http for a receiver inside")
         }
         guard let host = parts.host, !host.isEmpty else { throw invalid("names no host", "send an absolute one") }
         guard parts.user == nil, parts.password == nil else {

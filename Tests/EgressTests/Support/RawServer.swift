@@ -40,6 +40,7 @@ final class RawServer: Sendable {
                 let descriptor = accept(listener, nil, nil)
                 guard descriptor >= 0, let self else {
                     if descriptor >= 0 { Glibc.close(descriptor) }
+                    Glibc.close(listener)
                     return
                 }
                 let number = self.record.withLock { record in
@@ -56,7 +57,8 @@ final class RawServer: Sendable {
         }
     }
 
-    deinit { Glibc.close(listener) }
+    // The thread closes the listener, so that its number is not another server's while `accept` still uses it.
+    deinit { shutdown(listener, Int32(SHUT_RDWR)) }
 
     /// Ends the listener and every connection.
     func stop() {
@@ -144,15 +146,21 @@ final class RawConnection: @unchecked Sendable {
     @discardableResult
     func write(_ text: String) -> Bool { write(Array(text.utf8)) }
 
+    /// `stalled` opens when for 300 ms no byte could be written.
     @discardableResult
-    func write(_ bytes: [UInt8]) -> Bool {
+    func write(_ bytes: [UInt8], stalled: Latch? = nil) -> Bool {
         var sent = 0
         while sent < bytes.count {
             let count = bytes[sent...].withUnsafeBytes {
-                send(descriptor, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL))
+                send(descriptor, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL) | Int32(MSG_DONTWAIT))
             }
-            guard count > 0 else { return false }
-            sent += count
+            if count > 0 {
+                sent += count
+                continue
+            }
+            guard count < 0, errno == EAGAIN else { return false }
+            var descriptors = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
+            if poll(&descriptors, 1, 300) == 0 { stalled?.open() }
         }
         return true
     }
@@ -171,12 +179,6 @@ final class RawConnection: @unchecked Sendable {
     /// Returns when the client has closed its side.
     func awaitClose() {
         while fill() {}
-    }
-
-    /// False when for `milliseconds` no byte could be written.
-    func isWritable(within milliseconds: Int32) -> Bool {
-        var descriptors = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
-        return poll(&descriptors, 1, milliseconds) > 0
     }
 
     /// Closes with a reset (RST) instead of an orderly end.

@@ -1,4 +1,5 @@
 import Catalog
+import Connect
 import Credentials
 import Egress
 import Escrow
@@ -55,6 +56,15 @@ package struct ProcessServices: Sendable {
             await pool.close()
             throw error
         }
+    }
+
+    /// Connecting, over the same parts.
+    package var connect: ConnectFlow {
+        var limits = ConnectLimits()
+        limits.validateEvery = configuration.timings.validateEvery
+        return ConnectFlow(
+            pool: pool, vault: lifecycle.vault, catalog: lifecycle.catalog, oauth: lifecycle.oauth,
+            journal: lifecycle.journal, publicURL: configuration.front.publicURL, limits: limits, logger: logger)
     }
 
     /// Closes what `assemble` opened, in reverse. Call it when the services that use them have ended.

@@ -1,4 +1,4 @@
-/// A series: a name and its label pairs, in order of their names.
+/// A series: a name, which begins with `evergrant_`, and its label pairs, in order of their names.
 struct MetricKey: Hashable, Sendable {
     let name: String
     let labels: [Label]
@@ -9,7 +9,8 @@ struct MetricKey: Hashable, Sendable {
     }
 
     init(_ name: String, _ dimensions: [(String, String)]) {
-        self.name = Self.sanitized(name)
+        let name = Self.sanitized(name)
+        self.name = name.hasPrefix("evergrant_") ? name : "evergrant_" + name
         labels = dimensions.map { Label(name: Self.sanitized($0.0), value: $0.1) }.sorted { $0.name < $1.name }
     }
 

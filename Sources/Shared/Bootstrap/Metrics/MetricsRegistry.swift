@@ -3,8 +3,8 @@ import Synchronization
 
 /// Keeps all series of a process and writes them in Prometheus' text form.
 ///
-/// Made the process's factory by `MetricsSystem.bootstrap(_:)`. Counters end in `_total` and timers in `_seconds`,
-/// whether their label says so or not. A series lives as long as the process: labels come from closed lists, never
+/// Made the process's factory by `MetricsSystem.bootstrap(_:)`. Every name begins with `evergrant_`; counters end in
+/// `_total` and timers in `_seconds`, whether their label says so or not. A series lives as long as the process: labels come from closed lists, never
 /// from a user or a connection.
 package final class MetricsRegistry: MetricsFactory, Sendable {
     private struct State {
@@ -33,7 +33,10 @@ package final class MetricsRegistry: MetricsFactory, Sendable {
         label: String, dimensions: [(String, String)], aggregate: Bool
     ) -> any RecorderHandler {
         if !aggregate { return gauge(label, dimensions) }
-        return histogram(MetricKey(label, dimensions), PrometheusHistogram.valueBounds)
+        let isTime = label.hasSuffix("_seconds")
+        return histogram(
+            MetricKey(label, dimensions),
+            isTime ? PrometheusHistogram.secondsBounds : PrometheusHistogram.valueBounds)
     }
 
     package func makeTimer(label: String, dimensions: [(String, String)]) -> any TimerHandler {

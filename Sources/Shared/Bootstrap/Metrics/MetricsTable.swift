@@ -1,16 +1,67 @@
-/// What each metric means: help texts of `/metrics`, and the table of `docs/configuration.md`'s neighbour,
-/// `docs/metrics.md`.
+/// What each metric means: help texts of `/metrics`, and the table of `docs/metrics.md`, which a test compares.
 package enum MetricsTable {
+    /// One name.
     package struct Row: Sendable, Hashable {
         package let name: String
+        /// `counter`, `gauge` or `histogram`.
         package let type: String
         package let labels: [String]
+        /// Which processes have it.
+        package let process: String
         package let meaning: String
     }
 
-    package static let rows: [Row] = []
+    package static let rows: [Row] = [
+        row(
+            "refreshes_total", "counter", ["provider", "outcome"], "worker, front",
+            "Attempts to refresh, by what came of them."),
+        row(
+            "attempts_recovered_total", "counter", ["provider"], "worker",
+            "Open attempts of others that were taken over."),
+        row(
+            "answers_unclassified_total", "counter", ["provider"], "worker, front",
+            "Answers of providers that no rule of the catalog knows; each is in the log, redacted."),
+        row(
+            "escrow_recovered_total", "counter", ["outcome"], "worker, front",
+            "Records brought out of abandoned journals."),
+        row("validations_total", "counter", ["integration", "outcome"], "worker", "Probes of connections."),
+        row("revocations_total", "counter", ["provider", "outcome"], "worker", "Revocations asked of providers."),
+        row("webhook_attempts_total", "counter", ["outcome"], "worker", "Tries to deliver an event."),
+        row(
+            "webhook_attempt_duration_seconds", "histogram", [], "worker",
+            "From the start of a try to the head of its answer."),
+        row("jobs_settled_total", "counter", ["kind", "outcome"], "worker", "Jobs by what came of a run."),
+        row("job_duration_seconds", "histogram", ["kind"], "worker", "Time in a job's handler."),
+        row(
+            "job_wait_seconds", "histogram", ["kind"], "worker",
+            "From enqueue to the first run of jobs that were due at once."),
+        row("queue_depth", "gauge", ["queue", "priority"], "scheduler", "Jobs in line, counted up to 10,000 a lane."),
+        row("duty_failures_total", "counter", ["duty"], "scheduler", "Runs of a periodic duty that failed."),
+        row(
+            "http_request_seconds", "histogram", ["listener", "method", "route", "status"], "front",
+            "From a request's head to its answer's end."),
+        row(
+            "egress_requests_total", "counter", ["outcome"], "worker, front",
+            "Outgoing requests: not sent, answered, ambiguous."),
+        row("egress_duration_seconds", "histogram", [], "worker, front", "Time of an outgoing request."),
+    ]
+
+    /// The Markdown table.
+    package static var document: String {
+        (["| Name | Type | Labels | Process | Meaning |", "| --- | --- | --- | --- | --- |"]
+            + rows.map { row in
+                let labels = row.labels.map { "`\($0)`" }.joined(separator: ", ")
+                return "| `\(row.name)` | \(row.type) | \(labels) | \(row.process) | \(row.meaning) |"
+            }).joined(separator: "\n") + "\n"
+    }
 
     static func meaning(of name: String) -> String? { meanings[name] }
 
     private static let meanings = Dictionary(uniqueKeysWithValues: rows.map { ($0.name, $0.meaning) })
+
+    private static func row(
+        _ name: String, _ type: String, _ labels: [String], _ process: String, _ meaning: String
+    ) -> Row {
+        Row(name: "evergrant_" + name, type: type, labels: labels, process: process, meaning: meaning)
+    }
 }

@@ -30,6 +30,14 @@ CURLcode evergrant_easy_set_header(CURL *easy, evergrant_bytes_callback callback
 CURLcode evergrant_easy_set_read(CURL *easy, evergrant_bytes_callback callback, void *context);
 CURLcode evergrant_easy_set_prerequest(CURL *easy, evergrant_prerequest_callback callback, void *context);
 
+// MARK: bell
+
+/// An eventfd that wakes a thread inside `curl_multi_poll`, where it stands as an extra descriptor. -1 and errno on failure.
+int evergrant_bell_open(void);
+void evergrant_bell_ring(int bell);
+/// Takes back all rings so far.
+void evergrant_bell_silence(int bell);
+
 // MARK: address guard
 
 enum evergrant_address_mode {

@@ -1,3 +1,5 @@
+import Pacing
+
 /// Where the front listens, what it calls itself, and its limits.
 package struct FrontSettings: Sendable, Hashable {
     static let hostSetting = Setting(
@@ -13,16 +15,22 @@ package struct FrontSettings: Sendable, Hashable {
         "front.public_url", .optional(.origin), default: nil,
         "Origin under which browsers and providers reach the public listener; redirect URIs begin with it. "
             + "Without it `http://localhost` and the port, for development.")
-    static let appNameSetting = Setting(
-        "front.app_name", .text, default: "This app",
-        "Name of the app on connect pages, unless its environment has one.")
     static let bodyLimitSetting = Setting(
-        "front.maximum_body_bytes", .integer(1024...104_857_600), default: 1_048_576,
+        "front.maximum_body_bytes", .integer(1024...104_857_600), default: 262_144,
         "Largest request body of the API, in bytes; passthrough bodies stream and have no limit of ours.")
+    static let keyCacheSetting = Setting(
+        "front.key_cache", .duration(.zero ... .seconds(300)), default: .seconds(2),
+        "How long an API key that was found good is not looked up again; a revocation takes effect within it.")
+    static let callsSetting = Setting(
+        "front.calls_per_connection", .integer(1...10_000), default: 100,
+        "Passthrough calls in flight for one connection; more are answered 429.")
+    static let passthroughTimeoutSetting = Setting(
+        "front.passthrough_timeout", .duration(.seconds(1) ... .seconds(3600)), default: .seconds(60),
+        "Longest wait for the head of a provider's answer to a passthrough call.")
 
     package static let rows = [
-        hostSetting.row, portSetting.row, publicURLSetting.row, appNameSetting.row, bodyLimitSetting.row,
-        adminHostSetting.row, adminPortSetting.row,
+        hostSetting.row, portSetting.row, publicURLSetting.row, adminHostSetting.row, adminPortSetting.row,
+        bodyLimitSetting.row, keyCacheSetting.row, callsSetting.row, passthroughTimeoutSetting.row,
     ]
 
     package var host: String
@@ -31,8 +39,10 @@ package struct FrontSettings: Sendable, Hashable {
     package var adminPort: Int
     /// Without a slash at its end.
     package var publicURL: String
-    package var appName: String
     package var maximumBodyBytes: Int
+    package var keyCacheLife: Duration
+    package var callsPerConnection: Int
+    package var passthroughTimeout: Duration
 
     package init(reading reader: SettingsReader) {
         host = reader.value(Self.hostSetting)
@@ -40,8 +50,10 @@ package struct FrontSettings: Sendable, Hashable {
         adminHost = reader.value(Self.adminHostSetting)
         adminPort = reader.value(Self.adminPortSetting)
         publicURL = reader.value(Self.publicURLSetting) ?? "http://localhost:\(port)"
-        appName = reader.value(Self.appNameSetting)
         maximumBodyBytes = reader.value(Self.bodyLimitSetting)
+        keyCacheLife = reader.value(Self.keyCacheSetting)
+        callsPerConnection = reader.value(Self.callsSetting)
+        passthroughTimeout = reader.value(Self.passthroughTimeoutSetting)
         if port == adminPort, host == adminHost {
             reader.record(
                 Self.adminPortSetting.name, "is the public listener's port too",

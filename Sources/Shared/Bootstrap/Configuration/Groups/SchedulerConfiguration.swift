@@ -8,13 +8,23 @@ package struct SchedulerConfiguration: Sendable, Hashable {
     static let batchSetting = Setting(
         "scheduler.sweep_batch", .integer(1...100_000), default: 500, "Most connections planned by one statement.")
 
-    package static let rows = [sweepSetting.row, batchSetting.row]
+    static let adminHostSetting = Setting(
+        "scheduler.admin_host", .text, default: "127.0.0.1", "Address of `/metrics`, `/healthz` and `/readyz`.")
+    static let adminPortSetting = Setting(
+        "scheduler.admin_port", .optional(.integer(1...65535)), default: nil,
+        "Port of `/metrics`, `/healthz` and `/readyz`; none without it.")
+
+    package static let rows = [sweepSetting.row, batchSetting.row, adminHostSetting.row, adminPortSetting.row]
 
     package var sweepInterval: Duration
     package var sweepBatch: Int
+    package var adminHost: String
+    package var adminPort: Int?
 
     package init(reading reader: SettingsReader) {
         sweepInterval = reader.value(Self.sweepSetting)
         sweepBatch = reader.value(Self.batchSetting)
+        adminHost = reader.value(Self.adminHostSetting)
+        adminPort = reader.value(Self.adminPortSetting)
     }
 }

@@ -16,20 +16,20 @@ import Vault
 
 /// Everything a lifecycle test needs, real: a database with the whole schema, the sandbox provider over HTTP, a vault,
 /// a journal. A test states only what matters to it.
-struct LifecycleWorld: Sendable {
-    let database: TestDatabase
-    let pool: PostgresPool
-    let sandbox: SandboxServer
-    let base: String
-    let egress: EgressClient
-    let catalog: IntegrationCatalog
-    let vault: CredentialVault
-    let services: LifecycleServices
-    let environmentID: Int64
-    let directory: String
+package struct LifecycleWorld: Sendable {
+    package let database: TestDatabase
+    package let pool: PostgresPool
+    package let sandbox: SandboxServer
+    package let base: String
+    package let egress: EgressClient
+    package let catalog: IntegrationCatalog
+    package let vault: CredentialVault
+    package let services: LifecycleServices
+    package let environmentID: Int64
+    package let directory: String
 
     /// Short durations, so that a test lives hours in a second.
-    static var timings: LifecycleTimings {
+    package static var timings: LifecycleTimings {
         var timings = LifecycleTimings()
         timings.attemptLength = .seconds(2)
         timings.sendWithin = .seconds(1)
@@ -41,7 +41,7 @@ struct LifecycleWorld: Sendable {
         return timings
     }
 
-    static func with(
+    package static func with(
         timings: LifecycleTimings = timings, window: Int = 600, _ body: (LifecycleWorld) async throws -> Void
     ) async throws {
         let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
@@ -55,14 +55,13 @@ struct LifecycleWorld: Sendable {
                 let egress = EgressClient(logger: logger)
                 let catalog = try IntegrationCatalog(
                     variables: ["sandbox_base": base, "sandbox_window": "\(window)"])
-                let keyring = try Keyring([
-                    KeyEncryptionKey(id: "test", key: Secret(SecureRandom.bytes(32)), isPrimary: true)
-                ])
-                let vault = CredentialVault(
-                    keyring: keyring, repository: DataKeys(pool: pool), logger: logger)
                 let directory = NSTemporaryDirectory() + "evergrant-lifecycle-" + UUID().uuidString
                 defer { try? FileManager.default.removeItem(atPath: directory) }
-                let journal = try EscrowJournal(.init(directory: directory), logger: logger)
+                try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
+                let keyring = try Keyring.generate(at: directory + "/keyring")
+                let vault = CredentialVault(
+                    keyring: keyring, repository: DataKeys(pool: pool), logger: logger)
+                let journal = try EscrowJournal(.init(directory: directory + "/journal"), logger: logger)
                 guard let environment = try await Environments.insert(name: "test", mode: .test, in: pool) else {
                     throw PostgresError(.misuse, statement: "insert_environment", "exists")
                 }
@@ -82,18 +81,21 @@ struct LifecycleWorld: Sendable {
     }
 
     /// A connection with a living grant at the sandbox, obtained by the authorization code flow.
-    func connect(_ provider: String, account: String = "user@example.com", life: Double = 3600) async throws
+    package func connect(_ provider: String, account: String = "user@example.com", life: Double = 3600) async throws
         -> ConnectionRecord
     {
         try await connect(provider, account: account, life: life, identity: "user-1")
     }
 
-    func connect(_ provider: String, account: String, life: Double, identity: String) async throws -> ConnectionRecord {
+    package func connect(_ provider: String, account: String, life: Double, identity: String) async throws -> ConnectionRecord {
         let integration = try catalog.integration(named: "sandbox-\(provider)")
         guard let facts = catalog.provider(of: integration) else {
             throw InvalidValue(item: provider, problem: "has no provider", repair: "use an OAuth class")
         }
-        sandbox.state.change { settings in settings.classes[ProviderClass(rawValue: provider)!]?.accessLifetime = life }
+        guard let providerClass = ProviderClass(rawValue: provider) else {
+            throw InvalidValue(item: provider, problem: "is no class of the sandbox", repair: "see docs/sandbox.md")
+        }
+        sandbox.state.change { settings in settings[providerClass].accessLifetime = life }
         let appUID = "app_" + SecureRandom.hex()
         let secret = try await vault.seal(
             Secret("sandbox-secret"), .clientSecret(environmentID: environmentID, appUID: appUID, version: 1))
@@ -117,7 +119,7 @@ struct LifecycleWorld: Sendable {
         let now = Date()
         let outcome = await services.oauth.exchange(
             code: code, callback: callback, codeVerifier: request.codeVerifier, nonce: nil, scopes: [],
-            integration: integration, provider: facts, app: app, facts: [:], startedAt: now)
+            provider: facts, app: app, facts: [:], startedAt: now)
         guard case .success(let issued) = outcome else {
             throw InvalidValue(item: "exchange", problem: "\(outcome)", repair: "see the sandbox")
         }
@@ -136,7 +138,7 @@ struct LifecycleWorld: Sendable {
     }
 
     /// Adds a fault at the sandbox's refresh endpoint.
-    func fault(_ kind: String, at provider: String, endpoint: String = "token-refresh", count: Int = 1, more: String = "")
+    package func fault(_ kind: String, at provider: String, endpoint: String = "token-refresh", count: Int = 1, more: String = "")
         async throws
     {
         try await control(
@@ -145,7 +147,7 @@ struct LifecycleWorld: Sendable {
     }
 
     @discardableResult
-    func control(_ path: String, _ body: String) async throws -> String {
+    package func control(_ path: String, _ body: String) async throws -> String {
         let outcome = await egress.send(
             .init(
                 method: "POST", url: "\(base)/control/\(path)", headers: [("content-type", "application/json")],
@@ -156,7 +158,7 @@ struct LifecycleWorld: Sendable {
         return String(decoding: answer.body, as: UTF8.self)
     }
 
-    func row(_ connection: ConnectionRecord) async throws -> ConnectionRecord {
+    package func row(_ connection: ConnectionRecord) async throws -> ConnectionRecord {
         guard let row = try await Connections.find(id: connection.id, in: pool) else {
             throw InvalidValue(item: "connection", problem: "is gone", repair: "keep it")
         }
@@ -164,7 +166,7 @@ struct LifecycleWorld: Sendable {
     }
 
     /// The types of the connection's events, in order.
-    func events(_ connection: ConnectionRecord) async throws -> [String] {
+    package func events(_ connection: ConnectionRecord) async throws -> [String] {
         try await pool.execute(
             PostgresStatement(
                 "test_events", "select type from evergrant.events where connection_id = $1 order by id"),
@@ -173,7 +175,7 @@ struct LifecycleWorld: Sendable {
     }
 
     /// What the provider would say to the refresh token we hold now.
-    func heldRefreshTokenIsAlive(_ connection: ConnectionRecord) async throws -> Bool {
+    package func heldRefreshTokenIsAlive(_ connection: ConnectionRecord) async throws -> Bool {
         let row = try await row(connection)
         guard let sealed = try await Validations.current(connectionID: row.id, in: pool) else { return false }
         let tokens = try TokenSet(
@@ -184,7 +186,7 @@ struct LifecycleWorld: Sendable {
     }
 
     /// Moves an open attempt's times into the past, as if `seconds` had gone by.
-    func age(_ connection: ConnectionRecord, seconds: Double) async throws {
+    package func age(_ connection: ConnectionRecord, seconds: Double) async throws {
         try await pool.execute(
             PostgresStatement(
                 "test_age",
@@ -198,14 +200,14 @@ struct LifecycleWorld: Sendable {
     }
 
     /// Recovers the connection's open attempt, if there is one past its deadline.
-    func recover(_ connection: ConnectionRecord) async throws -> RefreshResult {
+    package func recover(_ connection: ConnectionRecord) async throws -> RefreshResult {
         guard let nonce = try await row(connection).attemptNonce else { return .notMarked }
         return try await RefreshAttempts(services).recover(connectionID: connection.id, nonce: nonce)
     }
 
-    func refresh(_ connection: ConnectionRecord) async throws -> RefreshResult {
+    package func refresh(_ connection: ConnectionRecord) async throws -> RefreshResult {
         try await RefreshAttempts(services).refresh(connectionID: connection.id, generation: nil)
     }
 
-    var inFlight: Int { sandbox.state.grants().map(\.maximumInFlight).max() ?? 0 }
+    package var inFlight: Int { sandbox.state.grants().map(\.maximumInFlight).max() ?? 0 }
 }

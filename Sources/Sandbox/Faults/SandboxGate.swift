@@ -2,8 +2,8 @@ import Synchronization
 
 /// A place where requests stop, before or after the work, until they are released: how a test finds the moment between
 /// a provider's answer and its commit.
-final class Gate: Sendable {
-    enum Point: String, Sendable, CaseIterable {
+package final class SandboxGate: Sendable {
+    package enum Point: String, Sendable, CaseIterable {
         case before, after
     }
 
@@ -21,13 +21,13 @@ final class Gate: Sendable {
     }
 
     let id: Int
-    let selector: Selector
+    let selector: SandboxSelector
     let point: Point
     /// Requests to stop in all; later ones pass. Nil: all.
     let limit: Int?
     private let state = Mutex(State())
 
-    init(id: Int, selector: Selector, point: Point, limit: Int?) {
+    init(id: Int, selector: SandboxSelector, point: Point, limit: Int?) {
         self.id = id
         self.selector = selector
         self.point = point
@@ -36,8 +36,10 @@ final class Gate: Sendable {
 
     var name: String { "t\(id)" }
     var held: [Held] { state.withLock { $0.held } }
+    /// Requests that stand at it now.
+    package var waiting: Int { state.withLock { $0.held.count } }
     /// Requests stopped since the gate was made.
-    var stopped: Int { state.withLock { $0.stopped } }
+    package var stopped: Int { state.withLock { $0.stopped } }
 
     /// Stops the request where the gate is for it. Returns when it was released.
     func pass(_ arrival: Ledger.Arrival, at point: Point) async {
@@ -60,7 +62,7 @@ final class Gate: Sendable {
 
     /// Waits until at least `count` requests stand at the gate at once.
     /// - Returns: Whether they do.
-    func wait(for count: Int, atMost limit: Duration) async -> Bool {
+    package func wait(for count: Int = 1, atMost limit: Duration = .seconds(30)) async -> Bool {
         let latch = Latch()
         let isThere = state.withLock { state in
             if state.held.count >= count { return true }
@@ -77,7 +79,7 @@ final class Gate: Sendable {
 
     /// Lets the `count` that have waited longest go on, and stays closed; nil lets all go on and opens for good, and ends
     /// the waits of those who watch.
-    func release(_ count: Int? = nil) {
+    package func release(_ count: Int? = nil) {
         let (freed, watchers) = state.withLock { state in
             var watchers: [Latch] = []
             if count == nil {

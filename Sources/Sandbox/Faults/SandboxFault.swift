@@ -1,7 +1,7 @@
 /// Something that goes wrong at the provider, for as many requests as it was asked for.
-struct Fault: Sendable {
+package struct SandboxFault: Sendable {
     /// What goes wrong.
-    enum Kind: String, Sendable, CaseIterable {
+    package enum Kind: String, Sendable, CaseIterable {
         /// `status` (503), nothing done.
         case errorBefore = "5xx_before"
         /// `status` (503) after the work was done.
@@ -39,7 +39,7 @@ struct Fault: Sendable {
     }
 
     /// When a hanging request is worked on.
-    enum Hang: String, Sendable, CaseIterable {
+    package enum Hang: String, Sendable, CaseIterable {
         /// At once; the answer waits.
         case before
         /// Never; the connection is closed in the end.
@@ -48,37 +48,44 @@ struct Fault: Sendable {
         case late
     }
 
-    private(set) var id: Int
-    let kind: Kind
-    let selector: Selector
+    private(set) var id = 0
+    package let kind: Kind
+    package let selector: SandboxSelector
     /// Requests still to be hit; nil for all.
-    var remaining: Int?
+    package var remaining: Int?
     /// Chance of each matching request, 0…1.
-    var probability = 1.0
-    var status: Int?
-    var retryAfter: String?
-    var milliseconds: Int?
-    var worked: Bool
-    var hang = Hang.never
-    var error: String?
-    var headers: [(name: String, value: String)] = []
-    var body: String?
+    package var probability = 1.0
+    /// Status of its answer, where it gives one.
+    package var status: Int?
+    /// `Retry-After` of its answer, as written.
+    package var retryAfter: String?
+    /// How long it hangs, or how late the answer is. Nil: until it is removed, or 1000 where it is slow.
+    package var milliseconds: Int?
+    /// Whether the provider does its work all the same.
+    package var worked: Bool
+    /// When a hanging request is worked on; outranks ``worked``.
+    package var hang = Hang.never { didSet { worked = hang != .never } }
+    /// The `error` it names, or its description.
+    package var error: String?
+    package var headers: [(name: String, value: String)] = []
+    package var body: String?
     /// Requests hit.
-    var hits = 0
+    private(set) var hits = 0
     /// Opened when hanging requests may go on.
     let latch = Latch()
 
-    init(id: Int, kind: Kind, selector: Selector) {
-        self.id = id
+    /// - Parameter count: Requests to hit; nil for all.
+    package init(_ kind: Kind, _ selector: SandboxSelector = SandboxSelector(), count: Int? = nil) {
         self.kind = kind
         self.selector = selector
+        remaining = count
         worked = kind.worksByDefault
     }
 
     var name: String { "f\(id)" }
 
     /// This fault under its number.
-    func numbered(_ id: Int) -> Fault {
+    func numbered(_ id: Int) -> SandboxFault {
         var fault = self
         fault.id = id
         return fault
