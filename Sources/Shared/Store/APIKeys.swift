@@ -143,7 +143,8 @@ extension APIKeyRole {
     fileprivate init(stored text: String) throws(InvalidValue) {
         guard let role = APIKeyRole(rawValue: text) else {
             throw InvalidValue(
-                item: "stored API key role", problem: "is \"\(text)\"", repair: "run `evergrant migrate` of this version")
+                item: "stored API key role", problem: "is \"\(text)\"",
+                repair: "run `evergrant migrate` of this version")
         }
         self = role
     }

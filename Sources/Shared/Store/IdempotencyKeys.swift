@@ -63,7 +63,8 @@ package enum IdempotencyKeys {
             """)
         static let find = PostgresStatement(
             "find idempotency key",
-            "select request_hash, status, answer from evergrant.idempotency_keys where environment_id = $1 and key = $2")
+            "select request_hash, status, answer from evergrant.idempotency_keys where environment_id = $1 and key = $2"
+        )
         static let complete = PostgresStatement(
             "complete idempotency key",
             "update evergrant.idempotency_keys set status = $3, answer = $4 where environment_id = $1 and key = $2")
