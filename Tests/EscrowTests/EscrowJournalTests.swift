@@ -68,7 +68,8 @@ import Testing
         let first = EscrowRecord(kind: .refreshAnswer, key: UUID(), payload: Array(repeating: 7, count: 300))
         let second = EscrowFormat.encode(EscrowRecord(kind: .refreshAnswer, key: UUID(), payload: [8]))
         for cut in 0..<second.count {
-            #expect(EscrowFormat.decode(EscrowFormat.magic + EscrowFormat.encode(first) + second.prefix(cut)) == [first])
+            #expect(
+                EscrowFormat.decode(EscrowFormat.magic + EscrowFormat.encode(first) + second.prefix(cut)) == [first])
         }
         for position in second.indices {
             var altered = second
@@ -107,7 +108,9 @@ import Testing
         try await withDirectory { directory in
             let journal = try journal(directory, segmentBytes: 100, keep: .zero)
             let keys = (0..<6).map { _ in UUID() }
-            for key in keys { try await journal.append(.refreshAnswer, key: key, payload: Array(repeating: 1, count: 90)) }
+            for key in keys {
+                try await journal.append(.refreshAnswer, key: key, payload: Array(repeating: 1, count: 90))
+            }
             #expect(try files(directory).filter { $0.hasSuffix(".journal") }.count >= 5)
             for key in keys { journal.settle(key) }
             try await journal.append(.intent, key: UUID(), payload: [])

@@ -3,9 +3,9 @@ import LifecycleSupport
 import TestSupport
 
 #if canImport(Glibc)
-import Glibc
+    import Glibc
 #else
-import Musl
+    import Musl
 #endif
 
 /// One process of the fleet, of the executable that was built beside the tests; killed when it goes out of use.

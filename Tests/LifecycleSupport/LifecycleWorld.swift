@@ -87,7 +87,9 @@ package struct LifecycleWorld: Sendable {
         try await connect(provider, account: account, life: life, identity: "user-1")
     }
 
-    package func connect(_ provider: String, account: String, life: Double, identity: String) async throws -> ConnectionRecord {
+    package func connect(_ provider: String, account: String, life: Double, identity: String) async throws
+        -> ConnectionRecord
+    {
         let integration = try catalog.integration(named: "sandbox-\(provider)")
         guard let facts = catalog.provider(of: integration) else {
             throw InvalidValue(item: provider, problem: "has no provider", repair: "use an OAuth class")
@@ -138,7 +140,9 @@ package struct LifecycleWorld: Sendable {
     }
 
     /// Adds a fault at the sandbox's refresh endpoint.
-    package func fault(_ kind: String, at provider: String, endpoint: String = "token-refresh", count: Int = 1, more: String = "")
+    package func fault(
+        _ kind: String, at provider: String, endpoint: String = "token-refresh", count: Int = 1, more: String = ""
+    )
         async throws
     {
         try await control(

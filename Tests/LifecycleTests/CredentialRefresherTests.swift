@@ -57,7 +57,8 @@ import Testing
         }
     }
 
-    @Test func `a rejected token is refreshed once, and a second rejection of the old one gets the new one`() async throws
+    @Test func `a rejected token is refreshed once, and a second rejection of the old one gets the new one`()
+        async throws
     {
         try await LifecycleWorld.with { world in
             let connection = try await world.connect("strict")

@@ -169,7 +169,8 @@ import Testing
             #expect(try await world.row(connection).generation == 1)
 
             let next = try EscrowJournal(
-                .init(directory: world.directory + "/journal"), logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+                .init(directory: world.directory + "/journal"),
+                logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
             let keeper = AnswerKeeper(world.services)
             let recovered = await next.recoverAbandoned { record in
                 if record.kind == .refreshAnswer { try await keeper.recover(record) }

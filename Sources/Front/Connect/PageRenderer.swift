@@ -43,14 +43,15 @@ struct PageRenderer: Sendable {
         return Response(status: .seeOther, headers: headers)
     }
 
-    /// Nothing from elsewhere, nothing inline, no frame, no referrer, no store. `form-action` is ourselves only: pages
+    /// Nothing from elsewhere, nothing inline, no frame, no store, a referrer to ourselves only (under `no-referrer`
+    /// browsers send `Origin: null` with our own forms: Fetch standard, "append a request Origin header"). `form-action` is ourselves only: pages
     /// leave for a provider by a refresh, since browsers apply `form-action` to redirects after a form as well.
     static let headers: HTTPFields = [
         .contentSecurityPolicy:
             "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; "
             + "form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
         .xContentTypeOptions: "nosniff",
-        .known("Referrer-Policy"): "no-referrer",
+        .known("Referrer-Policy"): "same-origin",
         .known("X-Frame-Options"): "DENY",
         .known("Cross-Origin-Opener-Policy"): "same-origin",
         .known("Cross-Origin-Resource-Policy"): "same-origin",

@@ -9,10 +9,13 @@ package struct Identity: Sendable, Hashable, CustomStringConvertible {
     /// - Throws: ``InvalidValue`` when `value` is empty, longer than 256 characters or holds a NUL, which Postgres
     ///   text cannot store.
     package init(type: IdentityType, value: String) throws(InvalidValue) {
-        if value.isEmpty { throw InvalidValue(item: "identity", problem: "is empty", repair: "send the id of the owner") }
+        if value.isEmpty {
+            throw InvalidValue(item: "identity", problem: "is empty", repair: "send the id of the owner")
+        }
         if value.count > Self.maximumLength {
             throw InvalidValue(
-                item: "identity", problem: "has \(value.count) characters", repair: "send at most \(Self.maximumLength)")
+                item: "identity", problem: "has \(value.count) characters", repair: "send at most \(Self.maximumLength)"
+            )
         }
         if value.utf8.contains(0) {
             throw InvalidValue(item: "identity", problem: "contains a NUL character", repair: "remove it")

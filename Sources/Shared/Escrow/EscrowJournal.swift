@@ -5,9 +5,9 @@ import Pacing
 import Synchronization
 
 #if canImport(Glibc)
-import Glibc
+    import Glibc
 #else
-import Musl
+    import Musl
 #endif
 
 /// The local journal that keeps a provider's answer from the moment it arrives until it is committed, so that neither

@@ -2,9 +2,9 @@ import Foundation
 import Pacing
 
 #if canImport(Glibc)
-import Glibc
+    import Glibc
 #else
-import Musl
+    import Musl
 #endif
 
 /// The segments of one journal; used by its writer thread only.

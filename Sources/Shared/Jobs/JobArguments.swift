@@ -17,7 +17,8 @@ extension JobArguments {
         environmentID: Int64, priority: Lane, runAt: Date? = nil, uniqueKey: String? = nil,
         maximumAttempts: Int16 = 25
     ) throws -> NewJob {
-        var job = NewJob(kind: Self.kind, arguments: Array(try JSONEncoder().encode(self)), environmentID: environmentID)
+        var job = NewJob(
+            kind: Self.kind, arguments: Array(try JSONEncoder().encode(self)), environmentID: environmentID)
         job.priority = priority.rawValue
         job.runAt = runAt
         job.uniqueKey = uniqueKey

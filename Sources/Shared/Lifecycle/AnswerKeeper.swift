@@ -101,7 +101,9 @@ package struct AnswerKeeper: Sendable {
             guard let row = try await Connections.lock(id: answer.connectionID, in: transaction),
                 row.state != .revoked, row.grantID == answer.grantID
             else { return .obsolete }
-            if try await SealedCredentials.holds(tokens.sealed, connectionID: row.id, in: transaction) { return .committed }
+            if try await SealedCredentials.holds(tokens.sealed, connectionID: row.id, in: transaction) {
+                return .committed
+            }
             if answer.isStrict && row.state != .revoking {
                 guard row.generation == answer.generation else { return .obsolete }
                 let installed = try await Attempts.commitSuccessor(

@@ -57,7 +57,8 @@ package struct ConnectionRevocation: Sendable {
             result = (Proof(result: "our_trouble", status: nil, tries: marked.failures + 1), false)
         }
         let asked = try await Revocations.requestedAt(connectionID: connectionID, in: services.pool)
-        let isPatienceOver = asked.map { -$0.timeIntervalSinceNow > services.timings.revocationPatience.seconds } ?? false
+        let isPatienceOver =
+            asked.map { -$0.timeIntervalSinceNow > services.timings.revocationPatience.seconds } ?? false
         Counter(
             label: "revocations_total", dimensions: [("provider", marked.provider), ("outcome", result.proof.result)]
         ).increment()

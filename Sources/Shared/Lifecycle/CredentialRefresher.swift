@@ -112,7 +112,8 @@ package final class CredentialRefresher: Sendable {
         case .broken:
             throw CredentialError(
                 code: .broken,
-                description: "the connection is broken (\(record.reason?.rawValue ?? "unknown")); ask its user to reconnect",
+                description:
+                    "the connection is broken (\(record.reason?.rawValue ?? "unknown")); ask its user to reconnect",
                 retryAfter: nil)
         case .revoking, .revoked:
             throw CredentialError(code: .deleted, description: "the connection was deleted", retryAfter: nil)
@@ -165,7 +166,8 @@ package final class CredentialRefresher: Sendable {
                 if state == .suspected && isAlive(current) && !isForced { return current }
                 if state == .suspected { throw notYet(connection, services.timings.confirmAfter) }
                 throw CredentialError(
-                    code: .broken, description: "the connection is broken (\(reason.rawValue)); ask its user to reconnect",
+                    code: .broken,
+                    description: "the connection is broken (\(reason.rawValue)); ask its user to reconnect",
                     retryAfter: nil)
             case .trouble(_, let wait):
                 if isAlive(current) && !isForced && !failsInTrouble { return current }
@@ -183,7 +185,8 @@ package final class CredentialRefresher: Sendable {
     private func notYet(_ connection: ConnectionRecord, _ wait: Duration) -> CredentialError {
         CredentialError(
             code: .refreshFailed,
-            description: "the access token has ended and \(connection.provider) could not renew it yet; try again later",
+            description:
+                "the access token has ended and \(connection.provider) could not renew it yet; try again later",
             retryAfter: max(.seconds(1), wait))
     }
 

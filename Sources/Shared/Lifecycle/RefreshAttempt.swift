@@ -172,7 +172,8 @@ package struct RefreshAttempts: Sendable {
             do {
                 try await journal.append(.intent, key: marked.mark.nonce, payload: attempt.intent())
             } catch {
-                services.logger.critical("an intent could not be written; nothing is sent", metadata: ["error": "\(error)"])
+                services.logger.critical(
+                    "an intent could not be written; nothing is sent", metadata: ["error": "\(error)"])
                 return try await endInTrouble(marked, .ourTrouble, retryAfter: nil)
             }
         }
@@ -268,7 +269,8 @@ package struct RefreshAttempts: Sendable {
             let ended = try await Attempts.end(
                 marked.mark, grantID: marked.grantID, generation: marked.generation,
                 as: AttemptEnding(
-                    state: .suspected, reason: mayBeOurs ? .rotationLost : .refused, nextAttemptIn: wait), in: services.pool)
+                    state: .suspected, reason: mayBeOurs ? .rotationLost : .refused, nextAttemptIn: wait),
+                in: services.pool)
             return ended ? .refused(.suspected, mayBeOurs ? .rotationLost : .refused) : .notMarked
         }
     }

@@ -1,7 +1,7 @@
 #if canImport(Glibc)
-import Glibc
+    import Glibc
 #else
-import Musl
+    import Musl
 #endif
 
 /// A moment on `CLOCK_BOOTTIME`: it goes on while the machine sleeps and is never set (clock_gettime(2)), so a process

@@ -140,7 +140,8 @@ package enum Attempts {
         guard var row = rows.first else { return nil }
         // The join was read with the statement's snapshot, which may be older than the row it waited for.
         if try row["sealed", as: [UInt8]?.self] == nil {
-            guard let again = try await db.execute(rereadStatement, [.int8(mark.connectionID), .uuid(mark.nonce)]).first,
+            guard
+                let again = try await db.execute(rereadStatement, [.int8(mark.connectionID), .uuid(mark.nonce)]).first,
                 try again["sealed", as: [UInt8]?.self] != nil
             else { return nil }
             row = again

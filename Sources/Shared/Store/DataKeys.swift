@@ -24,7 +24,10 @@ package struct DataKeys: DataKeyRepository {
     package func insert(_ key: WrappedDataKey) async throws -> WrappedDataKey {
         try await pool.execute(
             Self.insertStatement,
-            [.uuid(key.id), .int8(key.environmentID), .text(key.kekID), .bytea(key.wrapped), .timestamptz(key.createdAt)])
+            [
+                .uuid(key.id), .int8(key.environmentID), .text(key.kekID), .bytea(key.wrapped),
+                .timestamptz(key.createdAt),
+            ])
         return key
     }
 

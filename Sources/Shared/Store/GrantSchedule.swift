@@ -66,7 +66,9 @@ package struct GrantSchedule: Sendable, Hashable {
         let held = Set(granted ?? requestedScopes)
         return GrantSchedule(
             accessIssuedAt: issuedAt, accessExpiresAt: expiresAt, refreshDueAt: due,
-            validateDueAt: lifetimes.validateEvery.map { issuedAt.addingTimeInterval($0.seconds * (0.75 + fraction / 2)) },
+            validateDueAt: lifetimes.validateEvery.map {
+                issuedAt.addingTimeInterval($0.seconds * (0.75 + fraction / 2))
+            },
             endsAt: tokens.refreshExpiresAt ?? lifetimes.absoluteLimit.map { issuedAt.addingTimeInterval($0.seconds) },
             grantedScopes: granted, missingScopes: requestedScopes.filter { !held.contains($0) })
     }
