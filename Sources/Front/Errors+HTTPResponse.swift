@@ -53,7 +53,8 @@ extension HTTPProblem {
             isRetryable = true
             retryAfter = 2
         case .server where error.isRetryable:
-            self.init(.serviceUnavailable, "database_busy", "The database could not do this now.", hint: "send it again")
+            self.init(
+                .serviceUnavailable, "database_busy", "The database could not do this now.", hint: "send it again")
             isRetryable = true
             retryAfter = 1
         case .server where error.sqlState == "22021" || error.sqlState == "22P05":
@@ -92,7 +93,8 @@ extension HTTPProblem {
     private init(_ failure: EgressFailure) {
         switch failure.code {
         case .timedOut, .sendDeadline:
-            self.init(.gatewayTimeout, "provider_timeout", "The provider did not answer in time.", hint: failure.message)
+            self.init(
+                .gatewayTimeout, "provider_timeout", "The provider did not answer in time.", hint: failure.message)
         case .addressRefused:
             self.init(
                 .badGateway, "address_refused", "The provider's host is at an address that calls may not go to.",

@@ -70,7 +70,8 @@ package struct FrontApplication: Service {
     private static func adminRouter(_ options: FrontOptions, _ services: FrontServices) -> Router<FrontRequestContext> {
         let router = Router(context: FrontRequestContext.self, options: [.autoGenerateHeadEndpoints])
         router.add(
-            middleware: RequestBoundary(bodyLimit: options.maximumBodyBytes, logger: services.logger, listener: "admin"))
+            middleware: RequestBoundary(bodyLimit: options.maximumBodyBytes, logger: services.logger, listener: "admin")
+        )
         HealthRoutes(services: services).addRoutes(to: router)
         return router
     }

@@ -36,7 +36,8 @@ import Testing
             // By another process: only the memory ends it.
             let other = try await FrontWorld.newKey(.read, world.environment, in: world.pool)
             #expect(try await world.call("GET", "/v1/connections", key: other).status == 200)
-            try await world.pool.execute(.init("revoke", "update evergrant.api_keys set revoked_at = now() where role = 'read'"))
+            try await world.pool.execute(
+                .init("revoke", "update evergrant.api_keys set revoked_at = now() where role = 'read'"))
             _ = try await eventually {
                 try await world.call("GET", "/v1/connections", key: other).status == 401 ? true : nil
             }
@@ -80,7 +81,8 @@ import Testing
                         path.contains("passthrough")
                         ? try await world.pass("GET", "/x", connection: key, key: roleKey)
                         : try await world.call(method, path, body, key: roleKey)
-                    #expect((answer.status == 403) == !allowed.contains(role), "\(role) \(method) \(path): \(answer.text)")
+                    #expect(
+                        (answer.status == 403) == !allowed.contains(role), "\(role) \(method) \(path): \(answer.text)")
                 }
             }
             // A key gives out no permission it lacks.
@@ -112,7 +114,10 @@ import Testing
                 (#"{"identity":"a\u0000b","require_finish":false}"#, "invalid_request"),
                 (#"{"identity":"u","require_finish":false,"metadata":{"a":"\u0000"}}"#, "invalid_request"),
                 (#"{"identity":"u","require_finish":false,"connection":"conn_x"}"#, "invalid_request"),
-                (#"{"identity":"u","require_finish":false,"connection":"conn_0123456789abcdef0123456789abcdef"}"#, "connection_gone"),
+                (
+                    #"{"identity":"u","require_finish":false,"connection":"conn_0123456789abcdef0123456789abcdef"}"#,
+                    "connection_gone"
+                ),
             ]
             for (body, code) in bodies {
                 let answer = try await world.call("POST", "/v1/sessions", body)
@@ -120,7 +125,8 @@ import Testing
                 #expect((400..<500).contains(answer.status), "\(body): \(answer.status)")
                 #expect(answer.json["request_id"] is String)
             }
-            let row = try await world.pool.execute(.init("count", "select count(*) from evergrant.connect_sessions")).first
+            let row = try await world.pool.execute(.init("count", "select count(*) from evergrant.connect_sessions"))
+                .first
             let count: Int64 = try #require(row).decode(Int64.self)
             #expect(count == 0)
             let hint = try await world.call("POST", "/v1/sessions", #"{"identity":"u","integrations":["gmial"]}"#)
@@ -133,10 +139,12 @@ import Testing
             let key = try await world.connectedByKey("placed-header")
             #expect(key.hasSuffix("|user-1"))
             for (type, identity) in [
-                ("user", "ann+tag@example.com"), ("team", "équipe 日本語: 7|8"), ("organization", String(repeating: "x", count: 256)),
+                ("user", "ann+tag@example.com"), ("team", "équipe 日本語: 7|8"),
+                ("organization", String(repeating: "x", count: 256)),
                 ("project", "6f1c0f2e-9a41-4d5f-b1c5-0a1b2c3d4e5f"),
             ] {
-                let session = try await world.session("placed-header", identity: identity, more: #","identity_type":"\#(type)""#)
+                let session = try await world.session(
+                    "placed-header", identity: identity, more: #","identity_type":"\#(type)""#)
                 let browser = Browser(world: world)
                 try await browser.open(session.token)
                 _ = try await browser.post(
@@ -190,14 +198,17 @@ import Testing
     @Test func `an idempotent repeat has no second effect`() async throws {
         try await FrontWorld.with { world in
             let header = [("idempotency-key", "k1")]
-            let first = try await world.call("POST", "/v1/sessions", #"{"identity":"u","require_finish":false}"#, headers: header)
+            let first = try await world.call(
+                "POST", "/v1/sessions", #"{"identity":"u","require_finish":false}"#, headers: header)
             #expect(first.status == 201)
             let repeated = try await world.call(
                 "POST", "/v1/sessions", #"{"identity":"u","require_finish":false}"#, headers: header)
             #expect(repeated.code == "idempotent_secret")
-            let other = try await world.call("POST", "/v1/sessions", #"{"identity":"v","require_finish":false}"#, headers: header)
+            let other = try await world.call(
+                "POST", "/v1/sessions", #"{"identity":"v","require_finish":false}"#, headers: header)
             #expect(other.code == "idempotency_key_reused")
-            let row = try await world.pool.execute(.init("count", "select count(*) from evergrant.connect_sessions")).first
+            let row = try await world.pool.execute(.init("count", "select count(*) from evergrant.connect_sessions"))
+                .first
             let count: Int64 = try #require(row).decode(Int64.self)
             #expect(count == 1)
 
@@ -213,7 +224,8 @@ import Testing
             let bad = try await world.call("POST", "/v1/sessions", "{}", headers: [("idempotency-key", "k3")])
             #expect(bad.status == 400)
             let good = try await world.call(
-                "POST", "/v1/sessions", #"{"identity":"u","require_finish":false}"#, headers: [("idempotency-key", "k3")])
+                "POST", "/v1/sessions", #"{"identity":"u","require_finish":false}"#,
+                headers: [("idempotency-key", "k3")])
             #expect(good.status == 201 || good.code == "idempotency_key_reused", "\(good.text)")
         }
     }

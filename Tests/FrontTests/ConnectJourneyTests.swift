@@ -97,7 +97,8 @@ import Testing
             try await world.enable("sandbox-windowed")
             let minted = try await world.call(
                 "POST", "/v1/sessions",
-                #"{"identity":"u1","integrations":["sandbox-windowed"],"redirect_url":"https://app.example.com/back?a=1"}"#)
+                #"{"identity":"u1","integrations":["sandbox-windowed"],"redirect_url":"https://app.example.com/back?a=1"}"#
+            )
             #expect(minted.status == 201, "\(minted.text)")
             #expect(minted.json["require_finish"] as? Bool == true)
             let id = try minted.string("id")
@@ -124,7 +125,8 @@ import Testing
             let path = "/v1/sessions/\(id)/finish"
             let other = try await world.call("POST", path, #"{"code":"\#(code)","identity":"u2"}"#)
             #expect(other.code == "finish_refused")
-            let type = try await world.call("POST", path, #"{"code":"\#(code)","identity":"u1","identity_type":"team"}"#)
+            let type = try await world.call(
+                "POST", path, #"{"code":"\#(code)","identity":"u1","identity_type":"team"}"#)
             #expect(type.code == "finish_refused")
             let wrong = try await world.call("POST", path, #"{"code":"nonsense","identity":"u1"}"#)
             #expect(wrong.code == "finish_refused")
@@ -136,7 +138,8 @@ import Testing
         }
     }
 
-    @Test func `a reconnect keeps id and key, refuses another account, and brings a broken connection back`() async throws
+    @Test func `a reconnect keeps id and key, refuses another account, and brings a broken connection back`()
+        async throws
     {
         try await FrontWorld.with { world in
             try await world.enable("sandbox-strict")
@@ -219,7 +222,9 @@ import Testing
 extension FrontWorld {
     func generation(_ publicID: String) async throws -> Int {
         let row = try await pool.execute(
-            .init("generation", "select generation from evergrant.connections where 'conn_' || replace(uid::text, '-', '') = $1"),
+            .init(
+                "generation",
+                "select generation from evergrant.connections where 'conn_' || replace(uid::text, '-', '') = $1"),
             [.text(publicID)]
         ).first
         let value: Int64 = try #require(row).decode(Int64.self)

@@ -2,9 +2,9 @@ import Credentials
 import Foundation
 
 #if canImport(Glibc)
-import Glibc
+    import Glibc
 #else
-import Musl
+    import Musl
 #endif
 
 /// A port that was free a moment ago.
@@ -19,10 +19,14 @@ enum FreePort {
         let port = withUnsafeMutablePointer(to: &address) { pointer in
             pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { raw -> Int? in
                 guard bind(descriptor, raw, length) == 0, getsockname(descriptor, raw, &length) == 0 else { return nil }
-                return raw.withMemoryRebound(to: sockaddr_in.self, capacity: 1) { Int(UInt16(bigEndian: $0.pointee.sin_port)) }
+                return raw.withMemoryRebound(to: sockaddr_in.self, capacity: 1) {
+                    Int(UInt16(bigEndian: $0.pointee.sin_port))
+                }
             }
         }
-        guard let port else { throw InvalidValue(item: "port", problem: "cannot be had", repair: "look at the machine") }
+        guard let port else {
+            throw InvalidValue(item: "port", problem: "cannot be had", repair: "look at the machine")
+        }
         return port
     }
 }

@@ -108,7 +108,9 @@ struct FrontWorld: Sendable {
         }
     }
 
-    static func newKey(_ role: APIKeyRole, _ environment: EnvironmentRecord, in pool: PostgresPool) async throws -> String {
+    static func newKey(_ role: APIKeyRole, _ environment: EnvironmentRecord, in pool: PostgresPool) async throws
+        -> String
+    {
         let draft = APIKeyDraft(mode: environment.mode)
         _ = try await APIKeys.insert(
             draft, environmentID: environment.id, name: role.rawValue, role: role, expiresAt: nil, in: pool)

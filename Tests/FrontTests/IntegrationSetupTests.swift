@@ -12,7 +12,10 @@ import Testing
             let put = try await world.call(
                 "PUT", "/v1/integrations/gmail", #"{"client_id":"id-1","client_secret":"very-secret-1"}"#)
             #expect(put.status == 200, "\(put.text)")
-            for answer in [put, try await world.call("GET", "/v1/integrations/gmail"), try await world.call("GET", "/v1/integrations?enabled=true")] {
+            for answer in [
+                put, try await world.call("GET", "/v1/integrations/gmail"),
+                try await world.call("GET", "/v1/integrations?enabled=true"),
+            ] {
                 #expect(!answer.text.contains("very-secret-1"))
             }
             let shown = try await world.call("GET", "/v1/integrations/gmail")
@@ -20,13 +23,16 @@ import Testing
             #expect(app["client_id"] as? String == "id-1")
             #expect(app["has_client_secret"] as? Bool == true)
             #expect(try shown.string("redirect_uri") == "\(world.base)/oauth/callback/gmail")
-            let row = try await world.pool.execute(.init("secret", "select client_secret from evergrant.oauth_apps")).first
+            let row = try await world.pool.execute(.init("secret", "select client_secret from evergrant.oauth_apps"))
+                .first
             let sealed: [UInt8] = try #require(row).decode([UInt8].self)
             #expect(!String(decoding: sealed, as: UTF8.self).contains("very-secret-1"))
         }
     }
 
-    @Test func `integrations of one provider share an app by its client id, and a new secret reaches both`() async throws {
+    @Test func `integrations of one provider share an app by its client id, and a new secret reaches both`()
+        async throws
+    {
         try await FrontWorld.with { world in
             let body = #"{"client_id":"shared","client_secret":"s1"}"#
             let one = try await world.call("PUT", "/v1/integrations/gmail", body)
@@ -72,7 +78,8 @@ import Testing
             try await browser.open(session.token)
             let path = "/connect/s/\(session.id)/salesforce"
             for typed in [
-                "evil.com", "evil.com/#", "evil.com/", "a.b", "evil.com#.my.salesforce.com", "x@evil.com", "xn--80ak6aa92e.com",
+                "evil.com", "evil.com/#", "evil.com/", "a.b", "evil.com#.my.salesforce.com", "x@evil.com",
+                "xn--80ak6aa92e.com",
                 "evil.com:443", "evil.com\\", "..", "a b", "evil.com%2f", "127.0.0.1", "[::1]", "é",
                 "acme.my.salesforce.com.evil.com", "acme.my.salesforce.com@evil.com", "https://evil.com",
             ] {
@@ -86,7 +93,8 @@ import Testing
     @Test func `bad settings are refused by field`() async throws {
         try await FrontWorld.with { world in
             for body in [
-                #"{"client_secret":"x"}"#, #"{"client_id":"","client_secret":"x"}"#, #"{"client_id":"a","scopes":["a b"]}"#,
+                #"{"client_secret":"x"}"#, #"{"client_id":"","client_secret":"x"}"#,
+                #"{"client_id":"a","scopes":["a b"]}"#,
                 #"{"client_id":"a","scopes":[""]}"#, #"{"client_id":"a","client_secret":""}"#,
                 #"{"client_id":"a","parameters":{"nonsense":"x"}}"#, #"{"clientid":"a"}"#,
             ] {

@@ -28,7 +28,9 @@ import Testing
                 for word in [
                     "cookie", "forwarded", "evergrant", "pica", "proxy-", "evil.com", "1.2.3.4", "x-private", "hidden",
                 ] { #expect(!sent.contains(word), "\(integration): \(word) in \(sent)") }
-                for word in ["accept: text/plain", "if-none-match: \"e\"", "content-type: text/x-test", "app/1", "5 bytes"] {
+                for word in [
+                    "accept: text/plain", "if-none-match: \"e\"", "content-type: text/x-test", "app/1", "5 bytes",
+                ] {
                     #expect(sent.contains(word), "\(integration): \(word) not in \(sent)")
                 }
                 #expect(sent.hasPrefix("post /base/v1/things?x=1&y=%2f"))

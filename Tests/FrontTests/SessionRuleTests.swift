@@ -81,7 +81,8 @@ import Testing
                 #expect(try await browser.get("/oauth/callback/sandbox-windowed\(query)").status == 400, "\(query)")
             }
             // Mixed up with another integration: refused, and the state is spent by it.
-            let mixed = try await browser.get(callback.replacing("callback/sandbox-windowed", with: "callback/sandbox-strict"))
+            let mixed = try await browser.get(
+                callback.replacing("callback/sandbox-windowed", with: "callback/sandbox-strict"))
             #expect(mixed.status == 400)
             #expect(try await browser.get(callback).status == 400)
             #expect(world.sandbox.state.grants().isEmpty)
@@ -110,11 +111,11 @@ import Testing
 
     @Test func `a wrong issuer is refused before the code is redeemed`() async throws {
         try await FrontWorld.with { world in
-            try await world.enable("sandbox-windowed")
-            let session = try await world.session("sandbox-windowed")
+            try await world.enable("issued")
+            let session = try await world.session("issued")
             let browser = Browser(world: world)
             try await browser.open(session.token)
-            let callback = try await browser.consent(session.id, "sandbox-windowed")
+            let callback = try await browser.consent(session.id, "issued")
             let forged = callback.replacing(/iss=[^&]*/, with: "iss=https%3A%2F%2Fevil.example")
             let page = try await browser.get(forged)
             #expect(page.status == 400)
@@ -222,6 +223,8 @@ extension Sequence where Element == UInt8 {
     fileprivate func contains(sequence: [UInt8]) -> Bool {
         let bytes = Array(self)
         guard bytes.count >= sequence.count else { return false }
-        return (0...(bytes.count - sequence.count)).contains { bytes[$0..<($0 + sequence.count)].elementsEqual(sequence) }
+        return (0...(bytes.count - sequence.count)).contains {
+            bytes[$0..<($0 + sequence.count)].elementsEqual(sequence)
+        }
     }
 }

@@ -65,7 +65,8 @@ extension Upstream {
     static func catalog(port: Int) -> String {
         let kinds = [
             ("header", "{header: x-api-key}"), ("query", "{query: api_key}"),
-            ("basic", #"{basic: {username: "{api_key}", password: x}}"#), ("bearer", #"{header: Authorization, prefix: "Token "}"#),
+            ("basic", #"{basic: {username: "{api_key}", password: x}}"#),
+            ("bearer", #"{header: Authorization, prefix: "Token "}"#),
         ]
         let entries = kinds.map { name, placement in
             """
@@ -81,6 +82,35 @@ extension Upstream {
                 grade: D
             """
         }
-        return "sandbox: true\nallow_http: true\nintegrations:\n" + entries.joined(separator: "\n") + "\n"
+        return """
+            requires: [sandbox_base]
+            sandbox: true
+            allow_http: true
+            providers:
+              issued:
+                name: Issued
+                authorization_url: ${sandbox_base}/windowed/authorize
+                token_url: ${sandbox_base}/windowed/token
+                issuer: ${sandbox_base}/windowed
+                client:
+                  authentication: body
+                replay:
+                  class: windowed
+                  seconds: 600
+                  harm: none
+                sources: [docs/sandbox.md]
+                grade: D
+            integrations:
+              issued:
+                title: Issued
+                provider: issued
+                category: test
+                color: "#334155"
+                summary: A provider that names its issuer.
+                api_base: ${sandbox_base}/windowed/api
+                sources: [docs/sandbox.md]
+                grade: D
+
+            """ + entries.joined(separator: "\n") + "\n"
     }
 }

@@ -6,7 +6,8 @@ enum LogoImage {
         let words = integration.title.split(separator: " ").filter { $0.first?.isLetter ?? false }
         let initials =
             words.count > 1
-            ? "\(words[0].prefix(1))\(words[1].prefix(1))".uppercased() : String(integration.title.prefix(1)).uppercased()
+            ? "\(words[0].prefix(1))\(words[1].prefix(1))".uppercased()
+            : String(integration.title.prefix(1)).uppercased()
         let colour = integration.color.wholeMatch(of: /#[0-9a-fA-F]{6}/) == nil ? "#5a6661" : integration.color
         let ink = luminance(colour) > 0.45 ? "#111" : "#fff"
         let plain = initials.filter { $0.isLetter || $0.isNumber }

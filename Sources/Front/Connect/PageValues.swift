@@ -87,8 +87,10 @@ struct PageValues {
             fields += form.fields.map { field -> [String: Any] in
                 [
                     "name": field.name, "label": field.label, "placeholder": field.placeholder,
-                    "type": field.isSecret ? "password" : "text", "value": field.isSecret ? "" : typed[field.name] ?? "",
-                    "help": field.help, "optional": field.isOptional, "invalid": field.name == invalid, "choices": false,
+                    "type": field.isSecret ? "password" : "text",
+                    "value": field.isSecret ? "" : typed[field.name] ?? "",
+                    "help": field.help, "optional": field.isOptional, "invalid": field.name == invalid,
+                    "choices": false,
                 ]
             }
         }

@@ -94,7 +94,8 @@ struct APIKeysController {
     private func allow(_ role: APIKeyRole, by key: AuthenticatedKey) throws(HTTPProblem) {
         guard role.permissions.isSubset(of: key.role.permissions) else {
             throw HTTPProblem(
-                .forbidden, "forbidden", "A key of role \(key.role.rawValue) gives out no key of role \(role.rawValue).",
+                .forbidden, "forbidden",
+                "A key of role \(key.role.rawValue) gives out no key of role \(role.rawValue).",
                 hint: "use a key of role full")
         }
     }

@@ -63,7 +63,8 @@ struct ConnectionsController {
         let found = try await find(context)
         let body = try await request.fields(Body.self, limit: bodyLimit)
         let changed = try await Connections.patch(
-            id: found.id, name: try body.name.map(ConnectionFields.name), tags: try body.tags.map(ConnectionFields.tags),
+            id: found.id, name: try body.name.map(ConnectionFields.name),
+            tags: try body.tags.map(ConnectionFields.tags),
             metadata: try body.metadata.map(ConnectionFields.metadata), in: services.pool)
         guard let changed else { throw HTTPProblem.connectionNotFound }
         return .connection(changed)

@@ -46,7 +46,8 @@ struct EnvironmentsController {
         }
         if let mode, mode != key.environment.mode {
             throw HTTPProblem(
-                .forbidden, "forbidden", "A \(key.environment.mode.rawValue) key makes no \(mode.rawValue) environment.",
+                .forbidden, "forbidden",
+                "A \(key.environment.mode.rawValue) key makes no \(mode.rawValue) environment.",
                 hint: "use a \(mode.rawValue) key, or the command line")
         }
         guard body.name.wholeMatch(of: /[a-z0-9][a-z0-9-]{0,62}/) != nil else {
@@ -103,7 +104,9 @@ struct EnvironmentsController {
             }
         }
         let body = try await request.fields(Body.self, limit: bodyLimit)
-        guard body.app_name?.count ?? 0 <= 80 else { throw HTTPProblem.invalid("app_name", "is longer than 80 characters") }
+        guard body.app_name?.count ?? 0 <= 80 else {
+            throw HTTPProblem.invalid("app_name", "is longer than 80 characters")
+        }
         let changed = try await Environments.patch(
             id: try context.authenticated().environment.id, appName: body.app_name,
             embeddingOrigins: try body.embedding_origins.map { try origins($0, field: "embedding_origins") },

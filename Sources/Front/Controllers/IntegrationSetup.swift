@@ -73,7 +73,8 @@ struct IntegrationSetup: Sendable {
             if text.utf8.contains(0) { throw .invalid(field, "contains a NUL character") }
         }
         if change.client_secret?.isEmpty == true { throw .invalid("client_secret", "is empty") }
-        for scope in change.scopes ?? [] where scope.isEmpty || scope.utf8.contains(where: { $0 <= 0x20 || $0 == 0x7f }) {
+        for scope in change.scopes ?? [] where scope.isEmpty || scope.utf8.contains(where: { $0 <= 0x20 || $0 == 0x7f })
+        {
             throw .invalid("scopes", "holds an empty scope or one with white space")
         }
     }
@@ -97,7 +98,8 @@ struct IntegrationSetup: Sendable {
                 parameters: parameters)
             if let done { return done }
         }
-        throw HTTPProblem(.conflict, "changed_meanwhile", "The OAuth app is being changed by others.", hint: "send it again")
+        throw HTTPProblem(
+            .conflict, "changed_meanwhile", "The OAuth app is being changed by others.", hint: "send it again")
     }
 
     private func write(
@@ -115,7 +117,9 @@ struct IntegrationSetup: Sendable {
             }
             guard locked.uid == seen?.uid else { return nil }
             if let sealed {
-                guard try await OAuthApps.replaceSecret(id: locked.id, sealedSecret: sealed, version: version, in: db) != nil
+                guard
+                    try await OAuthApps.replaceSecret(id: locked.id, sealedSecret: sealed, version: version, in: db)
+                        != nil
                 else { return nil }
             }
             return try await OAuthApps.setParameters(id: locked.id, parameters, in: db)

@@ -7,7 +7,8 @@ struct APICall: Sendable {
     let permission: Permission
     let perform: @Sendable (Request, FrontRequestContext) async throws -> Reply
 
-    init(_ permission: Permission, _ perform: @escaping @Sendable (Request, FrontRequestContext) async throws -> Reply) {
+    init(_ permission: Permission, _ perform: @escaping @Sendable (Request, FrontRequestContext) async throws -> Reply)
+    {
         self.permission = permission
         self.perform = perform
     }

@@ -61,7 +61,9 @@ struct HTTPProblem: Error, Sendable, Hashable {
         return problem
     }
 
-    static func invalid(_ field: String, _ problem: String) -> HTTPProblem { invalid([Fault(field: field, problem: problem)]) }
+    static func invalid(_ field: String, _ problem: String) -> HTTPProblem {
+        invalid([Fault(field: field, problem: problem)])
+    }
 
     static func bodyTooLarge(limit: Int) -> HTTPProblem {
         HTTPProblem(.contentTooLarge, "body_too_large", "The body is longer than \(limit) bytes.", hint: "send less")

@@ -21,7 +21,8 @@ enum JSONCoding {
         let object: Any
         do { object = try JSONSerialization.jsonObject(with: data) } catch {
             throw HTTPProblem(
-                .badRequest, "invalid_json", "The body is not JSON.", hint: "send a JSON object, Content-Type: application/json")
+                .badRequest, "invalid_json", "The body is not JSON.",
+                hint: "send a JSON object, Content-Type: application/json")
         }
         guard let object = object as? [String: Any] else {
             throw HTTPProblem(.badRequest, "invalid_json", "The body is not a JSON object.", hint: "send {…}")

@@ -10,7 +10,9 @@ struct QueryReader {
             guard let name = FormText.decode(halves[0]), let value = FormText.decode(halves.count == 2 ? halves[1] : "")
             else { throw .invalid("query", "is not percent-encoded UTF-8") }
             guard names.contains(name) else {
-                throw .invalid(String(name.prefix(80)), "is not a filter here; this call takes \(names.sorted().joined(separator: ", "))")
+                throw .invalid(
+                    String(name.prefix(80)),
+                    "is not a filter here; this call takes \(names.sorted().joined(separator: ", "))")
             }
             guard values.updateValue(value, forKey: name) == nil else { throw .invalid(name, "appears twice") }
         }
@@ -47,7 +49,8 @@ enum FormText {
             case UInt8(ascii: "+"): bytes.append(UInt8(ascii: " "))
             case UInt8(ascii: "%"):
                 guard let high = rest.popFirst(), let low = rest.popFirst(),
-                    let value = UInt8(String(decoding: [high, low], as: UTF8.self), radix: 16), high != UInt8(ascii: "+")
+                    let value = UInt8(String(decoding: [high, low], as: UTF8.self), radix: 16),
+                    high != UInt8(ascii: "+")
                 else { return nil }
                 bytes.append(value)
             default: bytes.append(byte)

@@ -12,7 +12,9 @@ struct Reply: Sendable {
     var holdsSecret = false
     var headers: HTTPFields = [:]
 
-    static func json(_ value: some Encodable, status: HTTPResponse.Status = .ok, holdsSecret: Bool = false) throws -> Reply {
+    static func json(_ value: some Encodable, status: HTTPResponse.Status = .ok, holdsSecret: Bool = false) throws
+        -> Reply
+    {
         Reply(status: status, body: try JSONCoding.encode(value), holdsSecret: holdsSecret)
     }
 

@@ -36,7 +36,8 @@ struct Idempotency: Sendable {
         case .first: break
         case .mismatch:
             throw HTTPProblem(
-                .unprocessableContent, "idempotency_key_reused", "This Idempotency-Key came with another request before.",
+                .unprocessableContent, "idempotency_key_reused",
+                "This Idempotency-Key came with another request before.",
                 hint: "use a new key for every new request")
         case .atWork:
             var problem = HTTPProblem(
@@ -47,7 +48,8 @@ struct Idempotency: Sendable {
             throw problem
         case .done(_, nil):
             throw HTTPProblem(
-                .conflict, "idempotent_secret", "The first call under this key succeeded; its answer held a secret and was not kept.",
+                .conflict, "idempotent_secret",
+                "The first call under this key succeeded; its answer held a secret and was not kept.",
                 hint: "if that answer was lost, make a new one with another Idempotency-Key")
         case .done(let status, let sealed?): return try await replay(status, sealed, environment, name)
         }
@@ -73,7 +75,8 @@ struct Idempotency: Sendable {
         do {
             let sealed =
                 reply.holdsSecret
-                ? nil : try await vault.seal(Secret(reply.body), .idempotentAnswer(environmentID: environment, key: name))
+                ? nil
+                : try await vault.seal(Secret(reply.body), .idempotentAnswer(environmentID: environment, key: name))
             try await IdempotencyKeys.complete(
                 environmentID: environment, key: name, status: reply.status.code, sealedAnswer: sealed, in: pool)
         } catch {

@@ -43,7 +43,9 @@ struct RequestBoundary: RouterMiddleware {
         let seconds = Double(took.components.seconds) + Double(took.components.attoseconds) / 1e18
         Timer(
             label: "http_request_seconds",
-            dimensions: [("listener", listener), ("method", method(request)), ("route", route), ("status", "\(status)")]
+            dimensions: [
+                ("listener", listener), ("method", method(request)), ("route", route), ("status", "\(status)"),
+            ]
         ).recordNanoseconds(Int64(seconds * 1e9))
         logger.info(
             "request",

@@ -56,7 +56,8 @@ struct Call {
             fields, integration: integration,
             fixed: try integration.defaultHeaders(tokens: credential.tokens, app: app),
             credential: placed.headers)
-        var request = EgressRequest(method: method, url: url, headers: headers, body: body.body, policy: endpoint.policy)
+        var request = EgressRequest(
+            method: method, url: url, headers: headers, body: body.body, policy: endpoint.policy)
         request.allowsPlainHTTP = endpoint.allowsPlainHTTP
         request.retriesIdempotent = body.canBeSentAgain
         return request

@@ -61,13 +61,17 @@ struct PassthroughTarget: Sendable, Hashable {
                 decoded.append(byte)
                 continue
             }
-            guard let high = rest.popFirst().flatMap(nibble), let low = rest.popFirst().flatMap(nibble) else { return nil }
+            guard let high = rest.popFirst().flatMap(nibble), let low = rest.popFirst().flatMap(nibble) else {
+                return nil
+            }
             decoded.append(high << 4 | low)
         }
         return decoded
     }
 
-    private static func nibble(_ digit: UInt8) -> UInt8? { Character(UnicodeScalar(digit)).hexDigitValue.map(UInt8.init) }
+    private static func nibble(_ digit: UInt8) -> UInt8? {
+        Character(UnicodeScalar(digit)).hexDigitValue.map(UInt8.init)
+    }
 
     private static func refused(_ problem: String) -> HTTPProblem {
         HTTPProblem(

@@ -104,7 +104,8 @@ final class UseRecorder: Service, Sendable {
                 _ = try await pool.pipeline(Array(lines[start..<min(start + 500, lines.count)]))
             }
         } catch {
-            logger.warning("uses not recorded", metadata: ["error": "\(error)", "calls": "\(counts.values.reduce(0, +))"])
+            logger.warning(
+                "uses not recorded", metadata: ["error": "\(error)", "calls": "\(counts.values.reduce(0, +))"])
         }
     }
 }

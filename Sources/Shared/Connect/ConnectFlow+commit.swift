@@ -110,7 +110,8 @@ extension ConnectFlow {
             .heldGrant(environmentID: session.environmentID, sessionUID: session.uid))
         let facts = try JSONEncoder().encode(
             HeldFacts(
-                grant: answer.grantID, app: answer.oauthAppID, issued: answer.issuedAt.timeIntervalSince1970, scopes: answer.requestedScopes,
+                grant: answer.grantID, app: answer.oauthAppID, issued: answer.issuedAt.timeIntervalSince1970,
+                scopes: answer.requestedScopes,
                 parameters: answer.parameters, accountID: answer.account?.id, accountLabel: answer.account?.label))
         let hash = code.map { Digest.sha256($0) }
         guard

@@ -61,7 +61,8 @@ extension ConnectFlow {
         guard let base = session.redirectURL else { return nil }
         var query = "evergrant_session=\(session.uid)"
         if let code { query += "&evergrant_code=\(code.revealedText())" }
-        return Secret(base + (base.contains("?") ? (base.hasSuffix("?") || base.hasSuffix("&") ? "" : "&") : "?") + query)
+        return Secret(
+            base + (base.contains("?") ? (base.hasSuffix("?") || base.hasSuffix("&") ? "" : "&") : "?") + query)
     }
 
     private func heldAnswer(_ session: ConnectSessionRecord) async throws -> ExchangedAnswer? {

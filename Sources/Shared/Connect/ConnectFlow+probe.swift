@@ -11,7 +11,8 @@ extension ConnectFlow {
         _ tokens: TokenSet, integration: Integration, app: OAuthApp?
     ) async throws(ConnectError) -> (tokens: TokenSet, account: Account?) {
         var outcome = await oauth.probe(tokens, integration: integration, app: app, timeout: limits.probeTimeout)
-        if case .success = outcome {} else {
+        if case .success = outcome {
+        } else {
             outcome = await oauth.probe(tokens, integration: integration, app: app, timeout: limits.probeTimeout)
         }
         let answer: ProbeAnswer

@@ -33,7 +33,8 @@ package struct WebOrigin: Sendable, Hashable, CustomStringConvertible {
     package init(parsing text: String, item: String) throws(InvalidValue) {
         self = try WebOrigin(of: text, item: item)
         let rest = URLComponents(string: text, encodingInvalidCharacters: false)
-        guard let rest, rest.percentEncodedPath.isEmpty || rest.percentEncodedPath == "/", rest.percentEncodedQuery == nil,
+        guard let rest, rest.percentEncodedPath.isEmpty || rest.percentEncodedPath == "/",
+            rest.percentEncodedQuery == nil,
             rest.percentEncodedFragment == nil
         else {
             throw InvalidValue(
