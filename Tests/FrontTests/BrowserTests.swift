@@ -7,7 +7,8 @@ import Testing
     /// A Python with selenium, named by `EVERGRANT_BROWSER_PYTHON`; `./dev test` makes one.
     static let python = ProcessInfo.processInfo.environment["EVERGRANT_BROWSER_PYTHON"]
 
-    @Test(.enabled(if: python != nil, "EVERGRANT_BROWSER_PYTHON names no Python with selenium"), .timeLimit(.minutes(5)))
+    @Test(
+        .enabled(if: python != nil, "EVERGRANT_BROWSER_PYTHON names no Python with selenium"), .timeLimit(.minutes(5)))
     func `every connect page says what it should in a real browser`() async throws {
         var limits = ConnectLimits()
         limits.exchangeTimeout = .seconds(2)
@@ -27,7 +28,9 @@ import Testing
             let status = try await withCheckedThrowingContinuation {
                 (continuation: CheckedContinuation<(Int32, String), any Error>) in
                 process.terminationHandler = { ended in
-                    let text = (try? output.fileHandleForReading.readToEnd()).map { String(decoding: $0, as: UTF8.self) }
+                    let text = (try? output.fileHandleForReading.readToEnd()).map {
+                        String(decoding: $0, as: UTF8.self)
+                    }
                     continuation.resume(returning: (ended.terminationStatus, text ?? ""))
                 }
                 do { try process.run() } catch { continuation.resume(throwing: error) }
