@@ -230,11 +230,13 @@ struct OutcomeTests {
         let early = Task { await client.send(request("POST", "https://127.0.0.1:\(server.port)/")) }
         await accepted.wait()
         early.cancel()
-        #expect(await early.value.words == "not sent: cancelled")
+        let earlyWords = await early.value.words
+        #expect(earlyWords == "not sent: cancelled")
         let late = Task { await client.send(request("POST", server.url)) }
         await received.wait()
         late.cancel()
-        #expect(await late.value.words == "ambiguous: cancelled")
+        let lateWords = await late.value.words
+        #expect(lateWords == "ambiguous: cancelled")
         await client.close()
     }
 
@@ -248,7 +250,8 @@ struct OutcomeTests {
         }
         task.cancel()
         gate.open()
-        #expect(await task.value.words == "not sent: cancelled")
+        let ended = await task.value.words
+        #expect(ended == "not sent: cancelled")
         #expect(server.requests.isEmpty)
         await client.close()
     }
@@ -263,7 +266,8 @@ struct OutcomeTests {
         let task = Task { await client.send(request("POST", server.url)) }
         await received.wait()
         await client.close()
-        #expect(await task.value.words == "ambiguous: closed")
+        let ended = await task.value.words
+        #expect(ended == "ambiguous: closed")
         #expect(await client.send(request("POST", server.url)).words == "not sent: closed")
         await client.close()
     }

@@ -30,7 +30,8 @@ struct SendOnceTests {
         let (outcome, server) = try await refreshOnKeptConnection(EgressConfiguration())
         #expect(outcome.words == "ambiguous: resend_prevented")
         #expect(server.requests.filter { $0.target == "/refresh" }.count == 1)
-        #expect(server.connections == 2, "libcurl had the second connection ready for the resend")
+        await server.accepted(2)
+        #expect(server.requests.count == 2, "libcurl had the second connection ready for the resend")
     }
 
     @Test func `without the send hook libcurl sends that POST twice`() async throws {
@@ -73,7 +74,6 @@ struct SendOnceTests {
         let early = BootInstant.now().advanced(by: .seconds(5))
         #expect(await client.send(request("POST", server.url) { $0.sendBy = early }).words == "answered 200")
         #expect(server.requests.count == 1)
-        #expect(server.connections >= 1)
         await client.close()
     }
 

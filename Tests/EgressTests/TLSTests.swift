@@ -20,6 +20,8 @@ struct TLSTests {
     @Test func `over TLS requests go by HTTP 2, many on one connection`() async throws {
         try await withServer { client, server in
             #expect(await client.send(request("GET", server.url + "/protocol")).text == "HTTP/2.0")
+            // Not POST: see `RequestPlan.sharesConnection`.
+            #expect(await client.send(request("POST", server.url + "/protocol")).text == "HTTP/1.1")
             let connections = await withTaskGroup(of: String?.self) { group in
                 for _ in 0..<50 {
                     group.addTask { await client.send(request("GET", server.url + "/connection")).text }
@@ -54,20 +56,53 @@ struct TLSTests {
         }
     }
 
+    @Test func `a server that retires connections leaves no POST ambiguous`() async throws {
+        let server = try TLSServer(requestsPerConnection: 10)
+        defer { server.stop() }
+        let client = EgressClient(EgressConfiguration(certificateAuthorityFile: server.authority))
+        let outcomes = await withTaskGroup(of: EgressOutcome.self) { group in
+            for _ in 0..<300 {
+                group.addTask {
+                    await client.send(request("POST", server.url + "/method", body: .bytes([1, 2, 3])))
+                }
+            }
+            return await group.reduce(into: [String: Int]()) { $0[$1.text ?? $1.words, default: 0] += 1 }
+        }
+        #expect(outcomes == ["POST 3": 300])
+        #expect(try server.requests("/method") == 300, "none arrived twice")
+        await client.close()
+    }
+
+    @Test func `a server that retires connections is no trouble for what may be repeated`() async throws {
+        let server = try TLSServer(requestsPerConnection: 10)
+        defer { server.stop() }
+        let client = EgressClient(EgressConfiguration(certificateAuthorityFile: server.authority))
+        let outcomes = await withTaskGroup(of: EgressOutcome.self) { group in
+            for _ in 0..<300 {
+                group.addTask {
+                    await client.send(request("GET", server.url + "/protocol") { $0.retriesIdempotent = true })
+                }
+            }
+            return await group.reduce(into: [String: Int]()) { $0[$1.text ?? $1.words, default: 0] += 1 }
+        }
+        #expect(outcomes == ["HTTP/2.0": 300])
+        await client.close()
+    }
+
     @Test func `methods and bodies go out over HTTP 2`() async throws {
         try await withServer { client, server in
             let bytes = [UInt8](repeating: 7, count: 500_000)
             #expect(
-                await client.send(request("PATCH", server.url + "/method", body: .bytes(bytes))).text == "PATCH 500000")
+                await client.send(request("PUT", server.url + "/method", body: .bytes(bytes))).text == "PUT 500000")
             #expect(await client.send(request("HEAD", server.url + "/method")).words == "answered 200")
             let parts = AsyncThrowingStream<[UInt8], any Error> { parts in
                 for _ in 0..<8 { parts.yield([UInt8](repeating: 1, count: 100_000)) }
                 parts.finish()
             }
             let outcome = await client.send(
-                request("POST", server.url + "/method", body: .stream(parts, length: 800_000)))
-            #expect(outcome.text == "POST 800000")
-            let refused = await client.send(request("POST", server.url + "/denied", body: .bytes(bytes)))
+                request("PUT", server.url + "/method", body: .stream(parts, length: 800_000)))
+            #expect(outcome.text == "PUT 800000")
+            let refused = await client.send(request("PUT", server.url + "/denied", body: .bytes(bytes)))
             #expect(refused.words == "answered 401", "before the body is read")
         }
     }

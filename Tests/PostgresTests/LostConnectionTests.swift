@@ -71,7 +71,9 @@ import Testing
         }
     }
 
-    @Test func `a host that does not answer is passed over`() async throws {
+    /// Needs a server on a unix socket, as the embedded cluster is.
+    @Test(.disabled(if: ProcessInfo.processInfo.environment["EVERGRANT_TEST_DATABASE_URL"] != nil))
+    func `a host that does not answer is passed over`() async throws {
         try await withTestDatabase { database in
             // A socket that takes connections and never speaks.
             let directory = NSTemporaryDirectory() + "/evergrant-mute-\(UInt32.random(in: 0 ... .max))"
@@ -96,7 +98,7 @@ import Testing
                     "read place", "SELECT current_setting('unix_socket_directories'), current_setting('port')"))
             let (real, port) = try host[0].decode(String.self, String.self)
             let start = "user=postgres dbname=\(database.name) port=5432"
-            try #require(port == "5432", "needs the embedded cluster")
+            try #require(port == "5432")
 
             var configuration = PostgresConfiguration(url: "\(start) host=\(directory),\(real)")
             configuration.connectTimeout = .milliseconds(200)

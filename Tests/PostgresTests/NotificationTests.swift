@@ -14,7 +14,10 @@ import Testing
             #expect(await news.next() == .notification(channel: "jobs", payload: "a"))
             for _ in 0..<2 {
                 let listener = try await pool.execute(
-                    PostgresStatement("find listener", "SELECT pid FROM pg_stat_activity WHERE query LIKE 'LISTEN %'"))
+                    PostgresStatement(
+                        "find listener",
+                        "SELECT pid FROM pg_stat_activity WHERE query LIKE 'LISTEN %' AND datname = current_database()")
+                )
                 try await Probes.terminate(try listener[0].decode(Int32.self), pool)
                 #expect(await news.next() == .reconnected)
                 try await pool.execute(notify, [.text("Odd \"name\""), .text("ü")])

@@ -285,4 +285,30 @@ import Testing
             #expect(place < 40)
         }
     }
+
+    @Test func `a runner works without prepared statements and session settings, as behind a pooler`() async throws {
+        try await withQueue { fixture async throws in
+            let log = EventLog<Int>()
+            let handler = ClosureHandler { job, settlement in
+                log.record(job.attempt)
+                switch job.jobID % 4 {
+                case 0 where job.attempt == 1: throw TimedOut()
+                case 1:
+                    try await settlement.settle(.complete, in: fixture.pool)
+                    return .settled
+                default: return .complete
+                }
+            }
+            _ = try await fixture.queue.enqueue((0..<60).map { QueueFixture.job(key: $0 % 3 == 0 ? "\($0)" : nil) })
+            try await whileRunning(fixture.runner([handler], preparing: false)) {
+                try await eventually {
+                    try await fixture.maintenance.promote()
+                    return try await fixture.count("jobs_finished where outcome = 0") == 60
+                }
+            }
+            #expect(log.events.count == 75)
+            #expect(try await fixture.count("leases") == 0)
+            #expect(try await fixture.count("job_keys") == 0)
+        }
+    }
 }

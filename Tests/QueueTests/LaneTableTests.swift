@@ -10,7 +10,7 @@ import Testing
 
     private func table(_ lanes: [Lane]) -> LaneTable {
         var table = LaneTable()
-        _ = table.found(lanes.map { ($0, 1) }, at: now)
+        _ = table.found(lanes.map { ($0, 1) }, marks: [:], at: now)
         return table
     }
 
@@ -56,7 +56,7 @@ import Testing
         #expect(table.lows[lane] == 10)
         table.use(server: 2)
         #expect(table.lows[lane] == 0)
-        _ = table.found([(lane, 1)], at: now)
+        _ = table.found([(lane, 1)], marks: [:], at: now)
         table.raise([(lane, 20)], epoch: epoch)
         #expect(table.lows[lane] == 0)
     }
@@ -65,18 +65,23 @@ import Testing
         let lane = Lane(queue: 1, priority: 2)
         var table = table([lane])
         table.raise([(lane, 10)], epoch: table.epoch)
-        let atMark = table.found([(lane, 10)], at: now)
-        let belowMark = table.found([(lane, 9)], at: now)
-        #expect(atMark && !belowMark)
+        let marks = table.lows
+        let atMark = table.found([(lane, 10)], marks: marks, at: now)
+        // Raised while the search was under way: another runner may have claimed what it saw.
+        table.raise([(lane, 20)], epoch: table.epoch)
+        let raisedMeanwhile = table.found([(lane, 12)], marks: marks, at: now)
+        #expect(atMark && raisedMeanwhile && table.lows[lane] == 20)
+        let belowMark = table.found([(lane, 19)], marks: table.lows, at: now)
+        #expect(!belowMark)
         #expect(table.lows[lane] == 0)
     }
 
     @Test func `a lane without jobs is forgotten after a minute`() {
         let lane = Lane(queue: 1, priority: 2)
         var table = table([lane])
-        _ = table.found([], at: now.advanced(by: .seconds(59)))
+        _ = table.found([], marks: [:], at: now.advanced(by: .seconds(59)))
         #expect(table.lows[lane] != nil)
-        _ = table.found([], at: now.advanced(by: .seconds(61)))
+        _ = table.found([], marks: [:], at: now.advanced(by: .seconds(61)))
         #expect(table.lows[lane] == nil)
     }
 
@@ -100,7 +105,8 @@ import Testing
                     return (Lane(queue: queue, priority: priority), id)
                 }
                 var table = LaneTable()
-                _ = table.found(want.filter { _ in Bool.random(using: &generator) }.map { ($0.0, $0.1) }, at: now)
+                _ = table.found(
+                    want.filter { _ in Bool.random(using: &generator) }.map { ($0.0, $0.1) }, marks: [:], at: now)
                 table.raise(want.map { ($0.0, $0.1) }, epoch: table.epoch)
                 let known = table.known(fromZero: false)
                 let found = try await fixture.pool.execute(

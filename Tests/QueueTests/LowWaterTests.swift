@@ -85,6 +85,31 @@ import Testing
         }
     }
 
+    @Test func `marks of another server count for nothing`() async throws {
+        try await withQueue { fixture async throws in
+            let jobID = try await fixture.enqueue(QueueFixture.job())
+            let worker = try await fixture.worker()
+            let server = try await fixture.server()
+            for (marked, wanted) in [(server, nil), (server + 1, jobID)] {
+                let found = try await fixture.pool.execute(
+                    Statements.lanes,
+                    [
+                        .int4Array([1, .max]), .int2Array([2, .max]), .int8Array([jobID + 1, 0]), .float8(marked),
+                    ])
+                #expect(found.isEmpty == (wanted == nil))
+                let claimed = try await fixture.pool.execute(
+                    Statements.settleAndClaim,
+                    [
+                        .int8Array([]), .int8(worker), .int4Array([1]), .int2Array([2]), .int8Array([jobID + 1]),
+                        .int4Array([9]), .float8(marked),
+                    ])
+                let (_, _, _, got) = try #require(claimed.first).decode(
+                    Int.self, Int64?.self, Bool?.self, Int64?.self)
+                #expect(got == wanted)
+            }
+        }
+    }
+
     @Test func `a runner performs a job that commits long after its successors were done`() async throws {
         try await withQueue { fixture async throws in
             let log = EventLog<Int64>()

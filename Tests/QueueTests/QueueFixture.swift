@@ -116,15 +116,17 @@ struct QueueFixture: Sendable {
     }
 
     /// A runner with quick beats and polls, in a pool of its own.
-    func runner(_ handlers: [any JobHandler], _ configure: (inout JobRunnerConfiguration) -> Void = { _ in })
-        -> JobRunner
-    {
+    func runner(
+        _ handlers: [any JobHandler], preparing: Bool = true,
+        _ configure: (inout JobRunnerConfiguration) -> Void = { _ in }
+    ) -> JobRunner {
         var configuration = JobRunnerConfiguration()
         configuration.pollInterval = .milliseconds(5) ... .milliseconds(10)
         configuration.beatInterval = .milliseconds(100)
         configure(&configuration)
         return JobRunner(
-            queue: queue, pool: pools.make(), handlers: handlers, configuration: configuration, logger: quiet)
+            queue: queue, pool: pools.make(preparing: preparing), handlers: handlers, configuration: configuration,
+            logger: quiet)
     }
 }
 
@@ -135,8 +137,9 @@ private final class PoolList: Sendable {
 
     init(_ url: String) { self.url = url }
 
-    func make() -> PostgresPool {
+    func make(preparing: Bool = true) -> PostgresPool {
         var configuration = PostgresConfiguration(url: url)
+        configuration.preparesStatements = preparing
         configuration.settings = JobQueue.sessionSettings
         let pool = PostgresPool(configuration, logger: quiet)
         pools.withLock { $0.append(pool) }

@@ -42,7 +42,8 @@ import Testing
                 }
             }
             let count = try await pool.execute(PostgresStatement("test_count", "select count(*) from evergrant.events"))
-            #expect(try count.first?.decode(Int.self) == 1)
+            let events = try #require(count.first).decode(Int.self)
+            #expect(events == 1)
         }
     }
 

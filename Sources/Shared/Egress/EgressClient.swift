@@ -8,8 +8,14 @@ import Synchronization
 /// Whoever gets `notSent` knows that no byte left, whoever gets `answered` has the whole answer; all else is `ambiguous`.
 /// libcurl's own repetition of requests is switched off by the send hook (`releaseRequest`).
 package final class EgressClient: Sendable {
+    private struct LaneKey: Hashable {
+        let policy: AddressPolicy
+        /// libcurl remembers for each host whether its connections can be shared, and mixing both kinds makes it forget.
+        let sharesConnections: Bool
+    }
+
     private struct Lanes {
-        var byPolicy: [AddressPolicy: Lane] = [:]
+        var byKey: [LaneKey: Lane] = [:]
         var isClosed = false
     }
 
@@ -28,7 +34,7 @@ package final class EgressClient: Sendable {
     }
 
     deinit {
-        for lane in lanes.withLock({ $0.byPolicy.values }) { lane.stop() }
+        for lane in lanes.withLock({ $0.byKey.values }) { lane.stop() }
     }
 
     /// Sends `request` and collects the answer. Cancelling the task ends the request at once.
@@ -58,7 +64,7 @@ package final class EgressClient: Sendable {
     package func close() async {
         let open = lanes.withLock { lanes in
             lanes.isClosed = true
-            return Array(lanes.byPolicy.values)
+            return Array(lanes.byKey.values)
         }
         for lane in open { lane.stop() }
         for lane in open { await lane.stopped() }
@@ -110,7 +116,7 @@ package final class EgressClient: Sendable {
 
     private func prepare(_ request: EgressRequest, _ streaming: Bool) throws(EgressFailure) -> Transfer {
         let plan = try RequestPlan(request, userAgent: configuration.userAgent)
-        let lane = try lane(for: request.policy)
+        let lane = try lane(for: LaneKey(policy: request.policy, sharesConnections: plan.sharesConnection))
         guard let easy = lane.handle() else {
             throw EgressFailure(.local, "no memory for a request to \(plan.origin)")
         }
@@ -122,12 +128,12 @@ package final class EgressClient: Sendable {
         return transfer
     }
 
-    private func lane(for policy: AddressPolicy) throws(EgressFailure) -> Lane {
+    private func lane(for key: LaneKey) throws(EgressFailure) -> Lane {
         let found = lanes.withLock { lanes -> Result<Lane, EgressFailure> in
             if lanes.isClosed { return .failure(EgressFailure(.closed, "the client is closed")) }
-            if let lane = lanes.byPolicy[policy] { return .success(lane) }
-            let lane = Result { () throws(EgressFailure) in try Lane(policy: policy, configuration: configuration) }
-            if case .success(let lane) = lane { lanes.byPolicy[policy] = lane }
+            if let lane = lanes.byKey[key] { return .success(lane) }
+            let lane = Result { () throws(EgressFailure) in try Lane(policy: key.policy, configuration: configuration) }
+            if case .success(let lane) = lane { lanes.byKey[key] = lane }
             return lane
         }
         return try found.get()
@@ -135,10 +141,9 @@ package final class EgressClient: Sendable {
 }
 
 extension EgressRequest {
-    /// RFC 9110 §9.2.2, and the body is at hand.
+    /// It asks for that, and the body is at hand.
     fileprivate var canBeRepeated: Bool {
-        let idempotent = ["GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"]
-        guard retriesIdempotent, idempotent.contains(method) else { return false }
+        guard retriesIdempotent, isIdempotent else { return false }
         if case .stream = body { return false }
         return true
     }

@@ -9,7 +9,8 @@ package enum EgressBody: Sendable {
     case stream(any AsyncSequence<[UInt8], any Error> & Sendable, length: Int?)
 }
 
-/// One outgoing request. Redirects are never followed, proxies never used, answers never decompressed.
+/// One outgoing request. Redirects are never followed, proxies never used, answers never decompressed. Idempotent methods go
+/// by HTTP/2 where the server speaks it, the others by HTTP/1.1.
 package struct EgressRequest: Sendable {
     package var method: String
     /// Absolute, in ASCII, without user information and fragment. The path goes out as it is written, dot segments included.
@@ -50,4 +51,7 @@ package struct EgressRequest: Sendable {
         self.body = body
         self.policy = policy
     }
+
+    /// RFC 9110 §9.2.2.
+    var isIdempotent: Bool { ["GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"].contains(method) }
 }

@@ -12,7 +12,7 @@ import Synchronization
 ///
 /// The guard looks at an address when a socket is opened, never again; a connection in the cache would carry a strict
 /// request to an address that only a lenient one may reach. So a lane has one policy for life, and connections never move
-/// between lanes. `curl_multi_poll` waits for one multi handle, hence the thread each; a process has two or three.
+/// between lanes. `curl_multi_poll` waits for one multi handle, hence the thread each; a process has a handful.
 final class Lane: @unchecked Sendable {
     // What is neither constant nor behind `inbox` belongs to the lane's thread.
     enum Command: Sendable {

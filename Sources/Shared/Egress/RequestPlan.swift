@@ -4,6 +4,12 @@ struct RequestPlan: Sendable {
     /// `scheme://host[:port]`, all that failure messages may tell of the URL.
     let origin: String
     let isSecure: Bool
+    /// It may share an HTTP/2 connection with others (always true for plain http, which has none).
+    ///
+    /// A server retires an HTTP/2 connection (GOAWAY; nginx after 1000 requests) under the requests that are on their way on
+    /// it. libcurl 7.88 takes that for a dead connection, and what must not be sent twice would end as ambiguous: of 64 POSTs
+    /// in flight some ten each time. Over HTTP/1.1 a request has its connection to itself and is answered before the end.
+    let sharesConnection: Bool
     /// Header lines in libcurl's own notation: `Name: value`, `Name;` for an empty value, `Name:` to leave its default out.
     let headerLines: [String]
 
@@ -15,6 +21,7 @@ struct RequestPlan: Sendable {
         self.request = request
         origin = url.origin
         isSecure = url.isSecure
+        sharesConnection = !url.isSecure || request.isIdempotent
         headerLines = try Self.headerLines(request, userAgent: userAgent, origin: url.origin)
     }
 

@@ -122,9 +122,10 @@ final class Transfer: @unchecked Sendable {
         setting.list(CURLOPT_HTTPHEADER, headerList)
         if plan.isSecure {
             setting.long(CURLOPT_SSLVERSION, Int(CURL_SSLVERSION_TLSv1_2))
-            setting.long(CURLOPT_HTTP_VERSION, Int(CURL_HTTP_VERSION_2TLS))
+            setting.long(
+                CURLOPT_HTTP_VERSION, Int(plan.sharesConnection ? CURL_HTTP_VERSION_2TLS : CURL_HTTP_VERSION_1_1))
             // Waits for the connection that is being opened rather than opening one for each request of a burst.
-            setting.long(CURLOPT_PIPEWAIT, 1)
+            setting.long(CURLOPT_PIPEWAIT, plan.sharesConnection ? 1 : 0)
             if let file = configuration.certificateAuthorityFile { setting.string(CURLOPT_CAINFO, file) }
         } else {
             setting.long(CURLOPT_HTTP_VERSION, Int(CURL_HTTP_VERSION_1_1))

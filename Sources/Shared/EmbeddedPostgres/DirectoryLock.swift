@@ -31,5 +31,9 @@ final class DirectoryLock: Sendable {
         _ = pwrite(descriptor, text, text.utf8.count, 0)
     }
 
-    deinit { close(descriptor) }
+    deinit {
+        // Explicitly: a child being started at this moment shares the open file until it executes its program.
+        flock(descriptor, LOCK_UN)
+        close(descriptor)
+    }
 }

@@ -167,7 +167,9 @@ extension JobRunner {
     }
 
     private func search(fromZero: Bool) async throws {
-        let (known, server) = state.withLock { ($0.lanes.known(fromZero: fromZero), $0.lanes.server) }
+        let (known, marks, server) = state.withLock {
+            ($0.lanes.known(fromZero: fromZero), $0.lanes.lows, $0.lanes.server)
+        }
         let rows = try await pool.execute(
             Statements.lanes,
             [
@@ -177,7 +179,7 @@ extension JobRunner {
             let (queue, priority, id) = try row.decode(Int32.self, Int16.self, Int64.self)
             return (lane: Lane(queue: queue, priority: priority), first: id)
         }
-        let consistent = state.withLock { $0.lanes.found(lanes, at: .now()) }
+        let consistent = state.withLock { $0.lanes.found(lanes, marks: marks, at: .now()) }
         if !consistent { logger.warning("jobs were found below the low-water mark; was there a failover?") }
     }
 

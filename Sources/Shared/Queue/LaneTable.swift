@@ -58,14 +58,17 @@ struct LaneTable: Sendable {
         )
     }
 
-    /// Takes in a search. Returns false when it found a job below a mark, which only a database that went back in time
-    /// has; the marks are forgotten then.
-    mutating func found(_ lanes: [(lane: Lane, first: Int64)], at now: BootInstant) -> Bool {
+    /// Takes in a search. `marks` are those of before it: one raised meanwhile may have passed a job that the search still
+    /// saw and another runner has claimed. Returns false when a job was found below its mark, which only a database that
+    /// went back in time has; the marks are forgotten then.
+    mutating func found(
+        _ lanes: [(lane: Lane, first: Int64)], marks: [Lane: Int64], at now: BootInstant
+    ) -> Bool {
         waiting = lanes.map(\.lane)
         var consistent = true
         for (lane, first) in lanes {
             lastFull[lane] = now
-            if first < lows[lane, default: 0] { consistent = false }
+            if first < marks[lane, default: 0] { consistent = false }
         }
         if !consistent { reset() }
         for lane in waiting where lows[lane] == nil { lows[lane] = 0 }

@@ -1,5 +1,4 @@
 import Logging
-import Metrics
 import Postgres
 
 /// The queue's periodic duties. Any number of processes may do them at once; none needs a leader.
@@ -65,26 +64,6 @@ package struct QueueMaintenance: Sendable {
 
     /// Deletes the rows of dead workers whose leases are rescued. Each minute.
     package func forgetWorkers() async throws { try await pool.execute(Statements.forgetWorkers) }
-
-    /// Sets the gauge `queue_depth{queue,priority}` (sum over environments). Each 10 s or so.
-    package func measureDepths(of queue: JobQueue, cap: Int = 10_000, previous: inout Set<DepthLabel>) async throws {
-        var sums: [DepthLabel: Int] = [:]
-        for label in previous { sums[label] = 0 }
-        for depth in try await queue.depths(cap: cap) {
-            sums[DepthLabel(queue: depth.queue, priority: depth.priority), default: 0] += depth.jobs
-        }
-        for (label, jobs) in sums {
-            Gauge(label: "queue_depth", dimensions: [("queue", label.queue), ("priority", "\(label.priority)")])
-                .record(jobs)
-        }
-        previous = Set(sums.filter { $0.value > 0 }.keys)
-    }
-
-    /// A lane over all environments, as the gauge labels it.
-    package struct DepthLabel: Sendable, Hashable {
-        let queue: String
-        let priority: Int16
-    }
 
     private func count(_ statement: PostgresStatement, _ limits: [Int]) async throws -> Int {
         try await pool.execute(statement, limits.map { .int4(Int32(clamping: $0)) }).value(Int.self) ?? 0

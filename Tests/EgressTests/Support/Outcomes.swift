@@ -58,7 +58,8 @@ func request(
 ) -> EgressRequest {
     var request = EgressRequest(method: method, url: url, headers: headers, body: body, policy: policy)
     request.allowsPlainHTTP = true
-    request.timeout = .seconds(20)
+    request.timeout = .seconds(40)
+    request.connectTimeout = .seconds(40)
     change(&request)
     return request
 }

@@ -9,6 +9,9 @@ final class RawServer: Sendable {
         var connections = 0
         var requests: [RawRequest] = []
         var open: Set<Int32> = []
+        /// The listener's number still belongs to this server.
+        var listens = true
+        var waiters: [(connections: Int, continuation: CheckedContinuation<Void, Never>)] = []
     }
     let port: UInt16
     private let listener: Int32
@@ -43,11 +46,14 @@ final class RawServer: Sendable {
                     Glibc.close(listener)
                     return
                 }
-                let number = self.record.withLock { record in
+                let (number, waiters) = self.record.withLock { record in
                     record.connections += 1
                     record.open.insert(descriptor)
-                    return record.connections
+                    let count = record.connections
+                    defer { record.waiters.removeAll { $0.connections <= count } }
+                    return (count, record.waiters.filter { $0.connections <= count })
                 }
+                for waiter in waiters { waiter.continuation.resume() }
                 let connection = RawConnection(descriptor: descriptor, number: number, server: self)
                 Thread.detachNewThread {
                     script(connection)
@@ -58,12 +64,26 @@ final class RawServer: Sendable {
     }
 
     // The thread closes the listener, so that its number is not another server's while `accept` still uses it.
-    deinit { shutdown(listener, Int32(SHUT_RDWR)) }
+    deinit { stop() }
 
     /// Ends the listener and every connection.
     func stop() {
-        shutdown(listener, Int32(SHUT_RDWR))
-        record.withLock { for descriptor in $0.open { shutdown(descriptor, Int32(SHUT_RDWR)) } }
+        record.withLock { record in
+            if record.listens { shutdown(listener, Int32(SHUT_RDWR)) }
+            record.listens = false
+            for descriptor in record.open { shutdown(descriptor, Int32(SHUT_RDWR)) }
+        }
+    }
+
+    /// Returns when so many connections have been accepted: a client may be ahead of the thread that accepts.
+    func accepted(_ connections: Int) async {
+        await withCheckedContinuation { continuation in
+            let isThere = record.withLock { record in
+                if record.connections < connections { record.waiters.append((connections, continuation)) }
+                return record.connections >= connections
+            }
+            if isThere { continuation.resume() }
+        }
     }
 
     var url: String { "http://127.0.0.1:\(port)" }
@@ -73,7 +93,13 @@ final class RawServer: Sendable {
     var requests: [RawRequest] { record.withLock { $0.requests } }
 
     fileprivate func note(_ request: RawRequest) { record.withLock { $0.requests.append(request) } }
-    fileprivate func forget(_ descriptor: Int32) { _ = record.withLock { $0.open.remove(descriptor) } }
+    /// Closes it under the lock, so that `stop` never meets a number that is another's by then.
+    fileprivate func forget(_ descriptor: Int32) {
+        record.withLock { record in
+            record.open.remove(descriptor)
+            Glibc.close(descriptor)
+        }
+    }
 
     private static func bind<Address>(_ descriptor: Int32, _ address: inout Address) -> Int32 {
         var length = socklen_t(MemoryLayout<Address>.size)
@@ -192,7 +218,6 @@ final class RawConnection: @unchecked Sendable {
         guard !isClosed else { return }
         isClosed = true
         server.forget(descriptor)
-        Glibc.close(descriptor)
     }
 
     private func fill() -> Bool {

@@ -11,7 +11,8 @@ final class TLSServer: Sendable {
     var authority: String { directory.appending(path: "ca.pem").path }
     var url: String { "https://localhost:\(port)" }
 
-    init() throws {
+    /// After `requestsPerConnection` nginx retires a connection (GOAWAY).
+    init(requestsPerConnection: Int = 10_000) throws {
         directory = FileManager.default.temporaryDirectory.appending(path: "egress-\(UUID().uuidString)")
         try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true)
         try Self.makeCertificates(in: directory)
@@ -31,7 +32,8 @@ final class TLSServer: Sendable {
         guard result == 0 else { throw POSIXError(.EADDRNOTAVAIL) }
         port = UInt16(bigEndian: address.sin_port)
         let configuration = directory.appending(path: "nginx.conf")
-        try Self.configuration(port, directory.path).write(to: configuration, atomically: true, encoding: .utf8)
+        try Self.configuration(port, directory.path, requestsPerConnection).write(
+            to: configuration, atomically: true, encoding: .utf8)
         process = Process()
         process.executableURL = URL(filePath: "/usr/sbin/nginx")
         process.arguments = ["-p", directory.path, "-c", configuration.path, "-e", "\(directory.path)/error.log"]
@@ -41,20 +43,26 @@ final class TLSServer: Sendable {
         try process.run()
     }
 
+    /// How often the server has acted on `target`.
+    func requests(_ target: String) throws -> Int {
+        try String(contentsOf: directory.appending(path: "requests"), encoding: .utf8)
+            .split(separator: "\n").count { $0 == target }
+    }
+
     func stop() {
         process.terminate()
         process.waitUntilExit()
         try? FileManager.default.removeItem(at: directory)
     }
 
-    private static func configuration(_ port: UInt16, _ directory: String) -> String {
+    private static func configuration(_ port: UInt16, _ directory: String, _ requests: Int) -> String {
         """
         daemon off; pid \(directory)/pid; error_log \(directory)/error.log;
         events { worker_connections 512; }
         http {
-            access_log off; client_body_temp_path \(directory)/body; proxy_temp_path \(directory)/proxy;
+            log_format target "$uri"; access_log off; client_body_temp_path \(directory)/body; proxy_temp_path \(directory)/proxy;
             fastcgi_temp_path \(directory)/fastcgi; uwsgi_temp_path \(directory)/uwsgi; scgi_temp_path \(directory)/scgi;
-            client_max_body_size 0; http2_max_concurrent_streams 100;
+            client_max_body_size 0; keepalive_requests \(requests); http2_max_concurrent_streams 100;
             server {
                 listen 127.0.0.1:\(port) ssl http2; root \(directory);
                 ssl_certificate \(directory)/server.pem; ssl_certificate_key \(directory)/server.key;
@@ -64,7 +72,7 @@ final class TLSServer: Sendable {
                 location = /denied { return 401; }
             }
             server {
-                listen unix:\(directory)/inner;
+                listen unix:\(directory)/inner; access_log \(directory)/requests target;
                 location = /method { return 200 "$request_method $content_length"; }
             }
         }
