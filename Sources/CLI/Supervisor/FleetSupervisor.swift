@@ -1,3 +1,4 @@
+import Bootstrap
 import Foundation
 import Logging
 import Pacing
@@ -59,7 +60,9 @@ actor FleetSupervisor {
             if isStopping { return }
             failures = ContinuousClock.now - began > Self.longLife ? 1 : failures + 1
             let wait = Self.backoff.ceiling(failures: failures)
-            say("\(child.plan.name) \(Self.words(status)); starting it again in \(wait.formatted()); \(child.plan.log)")
+            say(
+                "\(child.plan.name) \(Self.words(status)); starting it again in \(DurationText.print(wait)); \(child.plan.log)"
+            )
             try? await Task.sleep(for: wait)
             if isStopping { return }
             do {
