@@ -52,7 +52,8 @@ let targets: [Target] = [
     .systemLibrary(
         name: "CLibCurlSystem", path: "Sources/Shared/CLibCurlSystem", pkgConfig: "libcurl",
         providers: [.apt(["libcurl4-openssl-dev"])]),
-    .target(name: "CLibCurl", dependencies: ["CLibCurlSystem"], path: "Sources/Shared/CLibCurl"),  // typed wrappers of libcurl's variadics
+    // typed wrappers of libcurl's variadics
+    .target(name: "CLibCurl", dependencies: ["CLibCurlSystem"], path: "Sources/Shared/CLibCurl"),
     .systemLibrary(
         name: "CLibCrypto", path: "Sources/Shared/CLibCrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]
     ),
@@ -71,7 +72,7 @@ let targets: [Target] = [
     shared("Schema", ["Postgres", logging], resources: [.copy("Migrations")]),  // migrations
 
     shared("Queue", ["Postgres", "Pacing", "Schema", logging, metrics, lifecycleService]),  // jobs
-    shared("Store", ["Postgres", "Vault", "Credentials", "Pacing", "Schema", logging]),  // rows: connections, grants, events, keys
+    shared("Store", ["Postgres", "Vault", "Credentials", "Pacing", "Schema", logging]),  // rows: all but the queue's
     shared("OAuth", ["Catalog", "Egress", "Vault", "Credentials", "Pacing"]),  // the protocol, and provider shapes
 
     shared("Jobs", ["Queue", "Credentials"]),  // the contract: kinds of job and their arguments
@@ -88,9 +89,10 @@ let targets: [Target] = [
             "Jobs", "Escrow", "Store", "OAuth", "Queue", "Catalog", "Vault", "Egress", "Postgres", "Pacing",
             "Credentials", logging,
         ]),  // sessions, callbacks
+    // deliveries
     shared(
         "Webhooks",
-        ["Jobs", "Store", "Queue", "Vault", "Egress", "Postgres", "Pacing", "Credentials", logging, metrics]),  // deliveries
+        ["Jobs", "Store", "Queue", "Vault", "Egress", "Postgres", "Pacing", "Credentials", logging, metrics]),
 
     shared(
         "Bootstrap",
