@@ -1,7 +1,5 @@
 import Logging
-import Pacing
 import Queue
-import Synchronization
 
 /// The queue's own duties: promotion of what has come due, folding of wishes, repeats of cancellations, days of
 /// history, depth gauges.
@@ -13,8 +11,7 @@ struct JobHousekeeper: Sendable {
     var otherDays = 90
 
     func duties(logger: Logger) -> [PeriodicDuty] {
-        let labels = Mutex<Set<QueueMaintenance.DepthLabel>>([])
-        let gauges = DepthGauges(labels)
+        let meter = QueueDepthMeter(queue: queue)
         return [
             PeriodicDuty(name: "promote", interval: .milliseconds(100), logger: logger) {
                 try await maintenance.promote(limit: 1000) == 1000
@@ -27,7 +24,7 @@ struct JobHousekeeper: Sendable {
                 return false
             },
             PeriodicDuty(name: "measure_depths", interval: .seconds(10), logger: logger) {
-                try await gauges.measure(maintenance, queue)
+                try await meter.measure()
                 return false
             },
             PeriodicDuty(name: "prune_jobs", interval: .seconds(3600), logger: logger) {
@@ -37,18 +34,5 @@ struct JobHousekeeper: Sendable {
                 return false
             },
         ]
-    }
-}
-
-/// Which gauges were set last, so that a lane that has emptied is set to zero.
-private final class DepthGauges: Sendable {
-    private let labels: Mutex<Set<QueueMaintenance.DepthLabel>>
-
-    init(_ labels: consuming Mutex<Set<QueueMaintenance.DepthLabel>>) { self.labels = labels }
-
-    func measure(_ maintenance: QueueMaintenance, _ queue: JobQueue) async throws {
-        var present = labels.withLock { $0 }
-        try await maintenance.measureDepths(of: queue, previous: &present)
-        labels.withLock { [present] in $0 = present }
     }
 }

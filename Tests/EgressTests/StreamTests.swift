@@ -163,6 +163,27 @@ struct StreamTests {
         await client.close()
     }
 
+    @Test func `a reader that takes its time is not silence`() async throws {
+        let stalled = Latch()
+        let server = try RawServer { connection in
+            guard connection.request()?.target == "/large" else { return connection.awaitClose() }
+            connection.write("HTTP/1.1 200 OK\r\nContent-Length: \(32 << 20)\r\n\r\n")
+            connection.write([UInt8](repeating: 1, count: 32 << 20), stalled: stalled)
+            connection.awaitClose()
+        }
+        let client = EgressClient()
+        let (_, body) = try await client.stream(request("GET", server.url + "/large") { $0.idleTimeout = .seconds(1) })
+            .answer()
+        await stalled.wait()
+        // Passes the time.
+        let wait = await client.send(request("GET", server.url + "/none") { $0.timeout = .milliseconds(2_500) })
+        #expect(wait.words == "ambiguous: timed_out")
+        let end = await ending(body)
+        #expect(end.failure == nil)
+        #expect(end.bytes == 32 << 20)
+        await client.close()
+    }
+
     @Test func `dropping the body closes its connection`() async throws {
         let closed = Latch()
         let server = try RawServer { connection in

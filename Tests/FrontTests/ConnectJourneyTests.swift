@@ -39,7 +39,7 @@ import Testing
             #expect(page.text.contains("grace@acme.test"))
             #expect(page.headers["content-security-policy"]?.contains("default-src 'none'") == true)
             #expect(page.headers["content-security-policy"]?.contains("unsafe-inline") == false)
-            #expect(page.headers["referrer-policy"] == "no-referrer")
+            #expect(page.headers["referrer-policy"] == "same-origin")
             #expect(page.headers["cache-control"] == "no-store")
             #expect(!page.text.contains(" style="))
             #expect(!page.text.contains("<script>"))

@@ -35,6 +35,7 @@ struct FrontWorld: Sendable {
     let adminPort: Int
     let logs: LogLines
     let upstream: Upstream
+    let databaseURL: String
 
     var base: String { "http://127.0.0.1:\(port)" }
 
@@ -99,7 +100,7 @@ struct FrontWorld: Sendable {
                     pool: pool, lifecycle: lifecycle, sandbox: sandbox, sandboxBase: sandboxBase, egress: client,
                     connect: connect, environment: environment,
                     key: try await newKey(.full, environment, in: pool), port: ports.open, adminPort: ports.admin,
-                    logs: logs, upstream: upstream)
+                    logs: logs, upstream: upstream, databaseURL: database.url)
                 try await body(world)
                 journal.close()
                 await egress.close()

@@ -20,7 +20,7 @@ private let granted = #"{"access_token":"new-access","token_type":"Bearer","expi
         let pair = Data(base64Encoded: String(header.dropFirst("Basic ".count))).map {
             String(decoding: $0, as: UTF8.self)
         }
-        #expect(pair == "a+b%3Ac:s3cret%26%3A%2F+%C3%BC")
+        #expect(pair == "a%20b%3Ac:s3cret%26%3A%2F%20%C3%BC")
         #expect(sent.form == ["grant_type": "refresh_token", "refresh_token": "old-refresh-token"])
         #expect(sent.header("Content-Type") == "application/x-www-form-urlencoded")
         #expect(sent.header("Accept") == "application/json")

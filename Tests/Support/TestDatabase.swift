@@ -52,6 +52,12 @@ package struct TestDatabase: Sendable {
         return pool
     }
 
+    /// The same database with no pool in use: for its next user.
+    func reused() async -> TestDatabase {
+        await pools.close()
+        return TestDatabase(name: name, url: url, pools: TestPools())
+    }
+
     /// Closes its pools and removes it, ending all sessions.
     package func drop() async throws {
         await pools.close()

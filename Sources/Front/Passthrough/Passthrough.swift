@@ -16,6 +16,8 @@ import Store
 /// refresh and, where the body can be sent again, one retry.
 struct Passthrough: RouterMiddleware {
     static let prefix = "/v1/passthrough"
+    /// Servers answer the first two with the request itself, credential and all (RFC 9110 §9.3.8); the third is a tunnel.
+    private static let refusedMethods: Set<String> = ["TRACE", "TRACK", "CONNECT"]
 
     let services: FrontServices
     let options: FrontOptions
@@ -47,6 +49,9 @@ struct Passthrough: RouterMiddleware {
     ) async throws -> Response {
         let key = try await authenticator.authenticate(request.headers[.authorization])
         try key.role.require(.use)
+        guard !Self.refusedMethods.contains(request.method.rawValue.uppercased()) else {
+            throw HTTPProblem.methodNotAllowed([.get, .head, .post, .put, .patch, .delete, .options])
+        }
         let target = try PassthroughTarget(rest)
         let credential = try await credential(request, key)
         let connection = credential.connection

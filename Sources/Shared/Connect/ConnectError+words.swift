@@ -40,12 +40,14 @@ extension ConnectError {
         case .stateMismatch:
             (
                 "This sign-in no longer counts",
-                "The answer from \(provider) does not belong to a sign-in that is waiting here. Nothing was connected."
+                "The answer from \(provider) does not belong to a sign-in that is waiting here. Nothing was connected. "
+                    + "Open the link again to start over."
             )
         case .wrongBrowser:
             (
                 "Please continue in the same browser",
-                "This sign-in was started in another browser, or cookies are switched off. Nothing was connected."
+                "This was started in another browser, or cookies are switched off. Nothing was connected. Open the link "
+                    + "again in the browser that you want to use."
             )
         case .wrongIssuer:
             (

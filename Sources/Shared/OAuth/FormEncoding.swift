@@ -11,16 +11,14 @@ package enum FormEncoding {
         }
     }
 
-    /// Percent-encodes all but unreserved characters. A space becomes `%20`, which every decoder reads, or `+` where
-    /// the form encoding is meant to the letter (RFC 6749 §2.3.1 and appendix B).
-    package static func encode(_ text: String, spaceAsPlus: Bool = false) -> String {
+    /// Percent-encodes all but unreserved characters. A space becomes `%20`, which every decoder reads: some that take
+    /// Basic credentials apart, such as Authlib, leave a `+` as it is.
+    package static func encode(_ text: String) -> String {
         let digits = Array("0123456789ABCDEF".utf8)
         var result: [UInt8] = []
         for byte in text.utf8 {
             if isUnreserved(byte) {
                 result.append(byte)
-            } else if byte == UInt8(ascii: " "), spaceAsPlus {
-                result.append(UInt8(ascii: "+"))
             } else {
                 result += [UInt8(ascii: "%"), digits[Int(byte >> 4)], digits[Int(byte & 15)]]
             }

@@ -24,10 +24,7 @@ struct TokenRequest {
         switch method {
         case .basic:
             // RFC 6749 §2.3.1: both parts are form-encoded before they are joined.
-            let pair = secret.withText { secret in
-                FormEncoding.encode(app.clientID, spaceAsPlus: true) + ":"
-                    + FormEncoding.encode(secret, spaceAsPlus: true)
-            }
+            let pair = secret.withText { FormEncoding.encode(app.clientID) + ":" + FormEncoding.encode($0) }
             headers.append(("Authorization", "Basic " + Encoding.base64(Array(pair.utf8))))
         case .body:
             set(provider.clientIDParameter, app.clientID)

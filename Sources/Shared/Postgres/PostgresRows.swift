@@ -51,8 +51,8 @@ package struct PostgresRow: Sendable {
     let storage: ResultStorage
     let row: Int32
 
-    /// Columns as the given types, in order, beginning at column `start` (from 0). Throws `decoding` when there are fewer columns, or a value has
-    /// another type, or is `NULL` and its type not optional.
+    /// Columns as the given types, in order, beginning at column `start` (from 0). Throws `decoding` when there are fewer
+    /// columns, or a value has another type, or is `NULL` and its type not optional.
     package func decode<each T: PostgresDecodable>(
         from start: Int = 0, _ types: repeat (each T).Type
     ) throws(PostgresError) -> (repeat each T) {
