@@ -1,7 +1,6 @@
 // swift-tools-version: 6.2
 // The architecture drawing: targets from the lowest layer up, one line of purpose each.
 // A module imports only modules above it in this file; `./dev test` fails on an undeclared import.
-import Foundation
 import PackageDescription
 
 let strict: [SwiftSetting] = [
@@ -47,15 +46,17 @@ func tests(_ name: String, _ dependencies: [Target.Dependency], resources: [Reso
         swiftSettings: strict)
 }
 
-var targets: [Target] = [
+let targets: [Target] = [
     // C, words, time; import nothing of ours
     .systemLibrary(name: "CLibPQ", path: "Sources/Shared/CLibPQ", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
     .systemLibrary(
         name: "CLibCurlSystem", path: "Sources/Shared/CLibCurlSystem", pkgConfig: "libcurl",
         providers: [.apt(["libcurl4-openssl-dev"])]),
-    .target(name: "CLibCurl", dependencies: ["CLibCurlSystem"], path: "Sources/Shared/CLibCurl"),  // typed wrappers of libcurl's variadics
+    // typed wrappers of libcurl's variadics
+    .target(name: "CLibCurl", dependencies: ["CLibCurlSystem"], path: "Sources/Shared/CLibCurl"),
     .systemLibrary(
-        name: "CLibCrypto", path: "Sources/Shared/CLibCrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
+        name: "CLibCrypto", path: "Sources/Shared/CLibCrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]
+    ),
     shared("Credentials", []),  // the words: Secret, TokenSet, ConnectionKey, states and reasons
     shared("Pacing", []),  // time: clocks, backoff with jitter, spreading
     shared("EmbeddedPostgres", [logging]),  // a private cluster for `evergrant up` and tests
@@ -71,31 +72,67 @@ var targets: [Target] = [
     shared("Schema", ["Postgres", logging], resources: [.copy("Migrations")]),  // migrations
 
     shared("Queue", ["Postgres", "Pacing", "Schema", logging, metrics, lifecycleService]),  // jobs
-    shared("Store", ["Postgres", "Vault", "Credentials", "Pacing", "Schema", logging]),  // rows: connections, grants, events, keys
+    shared("Store", ["Postgres", "Vault", "Credentials", "Pacing", "Schema", logging]),  // rows: all but the queue's
     shared("OAuth", ["Catalog", "Egress", "Vault", "Credentials", "Pacing"]),  // the protocol, and provider shapes
 
     shared("Jobs", ["Queue", "Credentials"]),  // the contract: kinds of job and their arguments
 
-    shared("Lifecycle", ["Jobs", "Escrow", "Store", "OAuth", "Queue", "Catalog", "Vault", "Egress", "Postgres", "Pacing", "Credentials", logging, metrics]),  // refresh protocol, verdicts
-    shared("Connect", ["Jobs", "Escrow", "Store", "OAuth", "Queue", "Catalog", "Vault", "Egress", "Postgres", "Pacing", "Credentials", logging]),  // sessions, callbacks
-    shared("Webhooks", ["Jobs", "Store", "Queue", "Vault", "Egress", "Postgres", "Pacing", "Credentials", logging, metrics]),  // deliveries
+    shared(
+        "Lifecycle",
+        [
+            "Jobs", "Escrow", "Store", "OAuth", "Queue", "Catalog", "Vault", "Egress", "Postgres", "Pacing",
+            "Credentials", logging, metrics,
+        ]),  // refresh protocol, verdicts
+    shared(
+        "Connect",
+        [
+            "Jobs", "Escrow", "Store", "OAuth", "Queue", "Catalog", "Vault", "Egress", "Postgres", "Pacing",
+            "Credentials", logging,
+        ]),  // sessions, callbacks
+    // deliveries
+    shared(
+        "Webhooks",
+        ["Jobs", "Store", "Queue", "Vault", "Egress", "Postgres", "Pacing", "Credentials", logging, metrics]),
 
     shared(
         "Bootstrap",
-        ["Lifecycle", "Connect", "Webhooks", "Jobs", "Escrow", "Queue", "Store", "OAuth", "Schema", "Postgres", "Vault", "Catalog", "Egress", "Pacing", "Credentials", configuration, yams, logging, metrics, lifecycleService]),  // configuration to running services
+        [
+            "Lifecycle", "Connect", "Webhooks", "Jobs", "Escrow", "Queue", "Store", "OAuth", "Schema", "Postgres",
+            "Vault", "Catalog", "Egress", "Pacing", "Credentials", configuration, yams, logging, metrics,
+            lifecycleService,
+        ]),  // configuration to running services
 
     // processes, and the test provider
-    process("Scheduler", ["Bootstrap", "Lifecycle", "Connect", "Webhooks", "Jobs", "Escrow", "Queue", "Store", "Postgres", "Pacing", "Credentials", logging, metrics, lifecycleService]),
-    process("Worker", ["Bootstrap", "Lifecycle", "Connect", "Webhooks", "Jobs", "Escrow", "Queue", "Store", "Postgres", "Pacing", "Credentials", logging, metrics, lifecycleService]),
+    process(
+        "Scheduler",
+        [
+            "Bootstrap", "Lifecycle", "Connect", "Webhooks", "Jobs", "Escrow", "Queue", "Store", "Postgres", "Pacing",
+            "Credentials", logging, metrics, lifecycleService,
+        ]),
+    process(
+        "Worker",
+        [
+            "Bootstrap", "Lifecycle", "Connect", "Webhooks", "Jobs", "Escrow", "Queue", "Store", "Postgres", "Pacing",
+            "Credentials", logging, metrics, lifecycleService,
+        ]),
     process(
         "Front",
-        ["Lifecycle", "Connect", "Webhooks", "Jobs", "Queue", "Store", "OAuth", "Catalog", "Vault", "Egress", "Postgres", "Pacing", "Credentials", hummingbird, httpTypes, nioCore, mustache, logging, metrics, lifecycleService],
+        [
+            "Lifecycle", "Connect", "Webhooks", "Jobs", "Queue", "Store", "OAuth", "Catalog", "Vault", "Egress",
+            "Postgres", "Pacing", "Credentials", hummingbird, httpTypes, nioCore, mustache, logging, metrics,
+            lifecycleService,
+        ],
         resources: [.copy("Assets")]),
     process("Sandbox", ["CLibCrypto", "Vault", hummingbird, httpTypes, nioCore, logging, lifecycleService]),
 
     .executableTarget(
         name: "CLI",
-        dependencies: ["Front", "Scheduler", "Worker", "Sandbox", "Bootstrap", "EmbeddedPostgres", "Lifecycle", "Connect", "Webhooks", "Jobs", "Escrow", "Queue", "Store", "Schema", "Catalog", "Vault", "Egress", "Postgres", "Pacing", "Credentials", arguments, configuration, hummingbird, logging, metrics, lifecycleService, unixSignals],
+        dependencies: [
+            "Front", "Scheduler", "Worker", "Sandbox", "Bootstrap", "EmbeddedPostgres", "Lifecycle", "Connect",
+            "Webhooks", "Jobs", "Escrow", "Queue", "Store", "Schema", "Catalog", "Vault", "Egress", "Postgres",
+            "Pacing", "Credentials", arguments, configuration, hummingbird, logging, metrics, lifecycleService,
+            unixSignals,
+        ],
         path: "Sources/CLI", swiftSettings: strict),
 
     // tests mirror the sources
@@ -105,7 +142,10 @@ var targets: [Target] = [
         path: "Tests/Support", swiftSettings: strict),
     .target(
         name: "LifecycleSupport",
-        dependencies: ["TestSupport", "Lifecycle", "Escrow", "Queue", "Store", "OAuth", "Catalog", "Vault", "Egress", "Sandbox", "Postgres", "Schema", "Pacing", "Credentials", logging],
+        dependencies: [
+            "TestSupport", "Lifecycle", "Escrow", "Queue", "Store", "OAuth", "Catalog", "Vault", "Egress", "Sandbox",
+            "Postgres", "Schema", "Pacing", "Credentials", logging,
+        ],
         path: "Tests/LifecycleSupport", swiftSettings: strict),
     tests("Credentials", ["Credentials"]),
     tests("Pacing", ["Pacing"]),
@@ -119,33 +159,44 @@ var targets: [Target] = [
     tests("Store", ["Store", "Vault", "Credentials", "Postgres", "Schema", "Pacing", "TestSupport"]),
     tests("OAuth", ["OAuth", "Catalog", "Egress", "Vault", "Credentials", "Pacing"]),
     tests("Escrow", ["Escrow", "Pacing"]),
-    tests("Lifecycle", ["LifecycleSupport", "Lifecycle", "Escrow", "Jobs", "Queue", "Store", "OAuth", "Catalog", "Vault", "Egress", "Sandbox", "Postgres", "Schema", "Pacing", "Credentials", "TestSupport"]),
-    tests("Connect", ["Connect", "Lifecycle", "Escrow", "Jobs", "Queue", "Store", "OAuth", "Catalog", "Vault", "Egress", "Sandbox", "Postgres", "Schema", "Pacing", "Credentials", "TestSupport"]),
-    tests("Webhooks", ["Webhooks", "Jobs", "Queue", "Store", "Vault", "Egress", "Postgres", "Schema", "Pacing", "Credentials", "TestSupport"], resources: [.copy("Vectors")]),
+    tests(
+        "Lifecycle",
+        [
+            "LifecycleSupport", "Lifecycle", "Escrow", "Jobs", "Queue", "Store", "OAuth", "Catalog", "Vault", "Egress",
+            "Sandbox", "Postgres", "Schema", "Pacing", "Credentials", "TestSupport",
+        ]),
+    tests(
+        "Connect",
+        [
+            "Connect", "Lifecycle", "Escrow", "Jobs", "Queue", "Store", "OAuth", "Catalog", "Vault", "Egress",
+            "Sandbox", "Postgres", "Schema", "Pacing", "Credentials", "TestSupport",
+        ]),
+    tests(
+        "Webhooks",
+        [
+            "Webhooks", "Jobs", "Queue", "Store", "Vault", "Egress", "Postgres", "Schema", "Pacing", "Credentials",
+            "TestSupport",
+        ], resources: [.copy("Vectors")]),
     tests("Sandbox", ["Sandbox", "Vault", logging]),
-    tests("Front", ["Front", "Sandbox", "Connect", "Lifecycle", "Webhooks", "Jobs", "Escrow", "Queue", "Store", "OAuth", "Catalog", "Vault", "Egress", "Postgres", "Schema", "Pacing", "Credentials", "TestSupport", hummingbird]),
+    tests(
+        "Front",
+        [
+            "Front", "Sandbox", "Connect", "Lifecycle", "Webhooks", "Jobs", "Escrow", "Queue", "Store", "OAuth",
+            "Catalog", "Vault", "Egress", "Postgres", "Schema", "Pacing", "Credentials", "TestSupport", hummingbird,
+        ]),
     tests("Bootstrap", ["Bootstrap", "Credentials", "Pacing", logging, metrics]),
     tests("CLI", ["CLI", "Bootstrap", "TestSupport", "EmbeddedPostgres"]),
-    tests("Fleet", ["LifecycleSupport", "Lifecycle", "Escrow", "Queue", "Sandbox", "Egress", "Postgres", "Schema", "Store", "Vault", "Pacing", "Credentials", "EmbeddedPostgres", "TestSupport"]),
+    tests(
+        "Fleet",
+        [
+            "LifecycleSupport", "Lifecycle", "Escrow", "Queue", "Sandbox", "Egress", "Postgres", "Schema", "Store",
+            "Vault", "Pacing", "Credentials", "EmbeddedPostgres", "TestSupport",
+        ]),
 ]
-
-// SCAFFOLD: while modules land from several branches, only those that exist are built. Removed at integration.
-let skipped = (Context.environment["EVERGRANT_SKIP"] ?? "").split(separator: ",").map(String.init)
-let present = Set(targets.filter { !skipped.contains($0.name) && FileManager.default.fileExists(atPath: Context.packageDirectory + "/" + $0.path!) }.map(\.name))
-targets = targets.filter { present.contains($0.name) }
-if let only = Context.environment["EVERGRANT_ONLY_TESTS"] {  // SCAFFOLD
-    targets = targets.filter { $0.type != .test || only.split(separator: ",").contains(Substring($0.name)) }
-}
-for target in targets {
-    target.dependencies = target.dependencies.filter {
-        if case .byNameItem(let name, _) = $0 { return present.contains(name) }
-        return true
-    }
-}
 
 let package = Package(
     name: "evergrant",
-    products: present.contains("CLI") ? [.executable(name: "evergrant", targets: ["CLI"])] : [],
+    products: [.executable(name: "evergrant", targets: ["CLI"])],
     dependencies: [
         .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),
         .package(url: "https://github.com/apple/swift-metrics", from: "2.13.0"),

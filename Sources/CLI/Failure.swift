@@ -41,6 +41,11 @@ enum Failure {
                 "database: \(error)\ncheck that it runs and that EVERGRANT_DATABASE_URL (database.url) names it; "
                     + "`evergrant doctor` tells more", EX_UNAVAILABLE
             )
+        case .misuse:
+            (
+                "database: \(error)\nEVERGRANT_DATABASE_URL (database.url) is not valid: write "
+                    + "postgres://user@host/database", EX_CONFIG
+            )
         default: ("database: \(error)", 1)
         }
     }

@@ -25,6 +25,8 @@ extension HTTPProblem {
         case let error as CredentialError: self.init(error)
         case let error as EgressFailure: self.init(error)
         case let error as PostgresError: self.init(error)
+        case let error as QueueError where error.code == .invalid:
+            self = HTTPProblem(.badRequest, "invalid_request", Self.sentence(error.description))
         case is NIOTooManyBytesError: self = .bodyTooLarge(limit: limit)
         case let error as HTTPError where error.status == .notFound: self = .notFound
         case let error as HTTPError:
@@ -80,8 +82,10 @@ extension HTTPProblem {
                 error.code == .deleted ? .gone : .conflict, error.code.rawValue, Self.sentence(error.description),
                 hint: error.code == .broken ? "POST /v1/connections/{id}/reconnect makes a link for its user" : nil)
         case .refreshFailed:
+            // Without a time to come back only a person can help: no outage, a state.
             self.init(
-                .serviceUnavailable, error.code.rawValue, Self.sentence(error.description),
+                error.retryAfter == nil ? .conflict : .serviceUnavailable, error.code.rawValue,
+                Self.sentence(error.description),
                 hint: error.retryAfter == nil ? nil : "send the call again after Retry-After")
             isRetryable = error.retryAfter != nil
         }

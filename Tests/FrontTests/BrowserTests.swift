@@ -15,27 +15,13 @@ import Testing
         try await FrontWorld.with(limits: limits) { world in
             let script = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
                 .appending(path: "Browser/connect_page.py")
-            let process = Process()
-            process.executableURL = URL(fileURLWithPath: try #require(Self.python))
-            process.arguments = [script.path]
-            process.environment = ProcessInfo.processInfo.environment.merging([
-                "EVERGRANT_URL": world.base, "EVERGRANT_API_KEY": world.key, "SANDBOX_URL": world.sandboxBase,
-                "EVERGRANT_DATABASE_URL": world.databaseURL, "EXCHANGE_TIMEOUT": "2",
-            ]) { $1 }
-            let output = Pipe()
-            process.standardOutput = output
-            process.standardError = output
-            let status = try await withCheckedThrowingContinuation {
-                (continuation: CheckedContinuation<(Int32, String), any Error>) in
-                process.terminationHandler = { ended in
-                    let text = (try? output.fileHandleForReading.readToEnd()).map {
-                        String(decoding: $0, as: UTF8.self)
-                    }
-                    continuation.resume(returning: (ended.terminationStatus, text ?? ""))
-                }
-                do { try process.run() } catch { continuation.resume(throwing: error) }
-            }
-            #expect(status.0 == 0, "\(status.1)")
+            let ended = try await ChildProcess.run(
+                try #require(Self.python), [script.path],
+                environment: [
+                    "EVERGRANT_URL": world.base, "EVERGRANT_API_KEY": world.key, "SANDBOX_URL": world.sandboxBase,
+                    "EVERGRANT_DATABASE_URL": world.databaseURL, "EXCHANGE_TIMEOUT": "2",
+                ])
+            #expect(ended.status == 0, "\(ended.text)")
         }
     }
 }

@@ -20,6 +20,7 @@ import Testing
         ("/hook", "has no scheme"), ("https:///hook", "names no host"), ("https://", "names no host"),
         ("https://user@example.com", "carries a user name or password"),
         ("https://user:pw@example.com/", "carries a user name or password"),
+        ("https://169.254.169.254/latest", "is a link-local address, where clouds keep their credentials"),
         ("https://example.com/#part", "has a fragment"), ("https://exämple.com/", "is not a URL"),
         ("https://example.com/a b", "is not a URL"), ("https://example.com/\r\nx: y", "is not a URL"),
         ("https://example.com/" + String(repeating: "a", count: 2048), "has 2068 bytes"),

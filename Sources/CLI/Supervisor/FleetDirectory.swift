@@ -16,14 +16,32 @@ struct FleetDirectory: Sendable {
     var keyring: String { path + "/keyring" }
     var apiKey: String { path + "/api-key" }
     var journal: String { path + "/journal" }
-    var database: String { path + "/postgres" }
+    /// `postgres` in this directory; under `/var/lib/evergrant` when we are root and this directory lies where the
+    /// server, which refuses to run as root, cannot go (`/root` is closed to other users).
+    var database: String {
+        guard geteuid() == 0, !othersMayEnter else { return path + "/postgres" }
+        let absolute = URL(fileURLWithPath: path).standardizedFileURL.path
+        return "/var/lib/evergrant/" + absolute.split(separator: "/").joined(separator: "-")
+    }
     var sandboxState: String { path + "/sandbox.json" }
     func log(_ name: String) -> String { "\(path)/log/\(name).log" }
+
+    /// Whether every directory on the way here, but not yet made ones, may be entered by other users.
+    private var othersMayEnter: Bool {
+        var reached = ""
+        return URL(fileURLWithPath: path).standardizedFileURL.path.split(separator: "/").allSatisfy { part in
+            reached += "/\(part)"
+            var facts = stat()
+            return stat(reached, &facts) != 0 || facts.st_mode & S_IXOTH != 0
+        }
+    }
 
     /// Makes the directory and its parts.
     /// - Throws: ``FleetError`` that names what cannot be made.
     func prepare() throws(FleetError) {
-        for (folder, mode) in [(path, 0o711), (path + "/log", 0o700), (journal, 0o700)] {
+        var folders = [(path, 0o711), (path + "/log", 0o700), (journal, 0o700)]
+        if !database.hasPrefix(path) { folders.append(("/var/lib/evergrant", 0o711)) }
+        for (folder, mode) in folders {
             do {
                 try FileManager.default.createDirectory(
                     atPath: folder, withIntermediateDirectories: true, attributes: [.posixPermissions: mode])

@@ -29,7 +29,8 @@ struct Greeting: Sendable {
         for (name, processID) in processes {
             lines.append("  \(pad(name)) pid \(pad(String(processID), 7)) \(places[name] ?? "")".trimmingTrailingSpaces)
         }
-        let database = isPrivateDatabase ? "private, in \(directory)/postgres" : "the one you gave"
+        let database =
+            isPrivateDatabase ? "private, in \(FleetDirectory(path: directory).database)" : "the one you gave"
         lines.append("  \(pad("postgres")) \(database)")
         lines.append(
             "  \(pad("API key")) \(apiKey.revealedText())\(isNewKey ? "  (new; kept in \(directory)/api-key)" : "")")

@@ -18,11 +18,15 @@ struct JobsController {
 
     @Sendable private func list(_ request: Request, _ context: FrontRequestContext) async throws -> Reply {
         let query = try QueryReader(request, allowing: ["state", "kind", "limit", "cursor"])
+        if let kind = query["kind"], kind.wholeMatch(of: /[a-z][a-z0-9_.-]{0,99}/) == nil {
+            throw HTTPProblem.invalid("kind", "is not a kind of job, such as connection.refresh")
+        }
         let page = try await services.queue.list(
             JobFilter(
                 state: try query.word("state", JobState.self), kind: query["kind"],
                 environmentID: try context.authenticated().environment.id,
-                limit: try query.integer("limit", 1...200, default: 50), cursor: query["cursor"]))
+                limit: try query.integer("limit", 1...200, default: 50),
+                cursor: query["cursor"].flatMap { $0.isEmpty ? nil : $0 }))
         return try .page(page.jobs.map { try JSONCoding.encode(JobBody($0)) }, next: page.cursor)
     }
 

@@ -17,7 +17,7 @@ final class TLSServer: Sendable {
         try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true)
         try Self.makeCertificates(in: directory)
         // nginx inherits the listening socket, so its port is free and connections wait for it from the start.
-        let listener = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+        let listener = socket(AF_INET, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
         defer { close(listener) }
         var address = sockaddr_in()
         address.sin_family = sa_family_t(AF_INET)
@@ -41,6 +41,29 @@ final class TLSServer: Sendable {
         process.standardInput = FileHandle(fileDescriptor: listener)
         process.standardError = FileHandle.nullDevice
         try process.run()
+        try awaitWorker(&address)
+    }
+
+    /// Returns when nginx answers (400, for this is no TLS). Before that it would not end on a signal: its master notes one
+    /// that comes early, and sleeps.
+    private func awaitWorker(_ address: inout sockaddr_in) throws {
+        let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
+        defer { close(descriptor) }
+        var limit = timeval(tv_sec: 20, tv_usec: 0)
+        setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
+        let isConnected = withUnsafePointer(to: &address) { pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { pointer in
+                connect(descriptor, pointer, socklen_t(MemoryLayout<sockaddr_in>.size)) == 0
+            }
+        }
+        var byte: UInt8 = 0
+        let question = Array("GET / HTTP/1.0\r\n\r\n".utf8)
+        guard isConnected, send(descriptor, question, question.count, Int32(MSG_NOSIGNAL)) == question.count,
+            recv(descriptor, &byte, 1, 0) == 1
+        else {
+            process.terminate()
+            throw POSIXError(.ECONNREFUSED)
+        }
     }
 
     /// How often the server has acted on `target`.
