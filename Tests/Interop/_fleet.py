@@ -140,6 +140,7 @@ class Fleet:
         self.sandbox = self.port + 4
         self.base = f"http://localhost:{self.port}"
         self.address = f"http://127.0.0.1:{self.port}"
+        begin = len(self.output.read_text()) if self.output.exists() else 0
         with open(self.output, "ab") as output:
             self.process = subprocess.Popen(
                 [BINARY, "up", "--directory", str(self.data), "--front-port", str(self.port), "--admin-port",
@@ -147,7 +148,7 @@ class Fleet:
                 cwd=self.directory, env=clean_environment(self.settings), stdin=subprocess.DEVNULL, stdout=output,
                 stderr=subprocess.STDOUT, start_new_session=True)
         end = time.monotonic() + seconds
-        while "Evergrant is up" not in self.output.read_text():
+        while "Evergrant is up" not in self.output.read_text()[begin:]:
             require(self.process.poll() is None,
                     f"evergrant up ended with status {self.process.returncode}:\n{self.output.read_text()}")
             if time.monotonic() > end:
