@@ -31,7 +31,7 @@ from authlib.oauth2.rfc9207 import IssuerParameter  # noqa: E402
 
 CLIENT_ID = "orchard-client"
 # With what Basic must encode before it joins (RFC 6749 §2.3.1).
-CLIENT_SECRET = "orchard:secret/with+all%ofit"
+CLIENT_SECRET = "orchard:secret/with+all%of it"
 
 
 class Client(ClientMixin):
