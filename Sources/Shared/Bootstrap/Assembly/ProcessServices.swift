@@ -60,7 +60,7 @@ package struct ProcessServices: Sendable {
 
     /// Connecting, over the same parts.
     package var connect: ConnectFlow {
-        var limits = ConnectLimits()
+        var limits = configuration.connect
         limits.validateEvery = configuration.timings.validateEvery
         return ConnectFlow(
             pool: pool, vault: lifecycle.vault, catalog: lifecycle.catalog, oauth: lifecycle.oauth,

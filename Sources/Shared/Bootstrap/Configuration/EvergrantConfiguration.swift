@@ -1,3 +1,4 @@
+import Connect
 import Egress
 import Lifecycle
 import Webhooks
@@ -19,6 +20,7 @@ package struct EvergrantConfiguration: Sendable {
     package var worker: WorkerConfiguration
     package var scheduler: SchedulerConfiguration
     package var escrow: EscrowConfiguration
+    package var connect: ConnectLimits
     package var egress: EgressConfiguration
     package var webhooks: WebhookConfiguration
     package var timings: LifecycleTimings
@@ -26,8 +28,8 @@ package struct EvergrantConfiguration: Sendable {
 
     /// Every key of every concern, in the order of the documentation.
     package static let rows =
-        DatabaseConfiguration.rows + KeyringConfiguration.rows + FrontSettings.rows + WorkerConfiguration.rows
-        + SchedulerConfiguration.rows + EscrowConfiguration.rows + LifecycleSettings.rows
+        DatabaseConfiguration.rows + KeyringConfiguration.rows + FrontSettings.rows + ConnectSettings.rows
+        + WorkerConfiguration.rows + SchedulerConfiguration.rows + EscrowConfiguration.rows + LifecycleSettings.rows
         + EgressSettings.rows + WebhookSettings.rows + CatalogConfiguration.rows + LogConfiguration.rows
 
     /// Reads all of it.
@@ -41,6 +43,7 @@ package struct EvergrantConfiguration: Sendable {
         worker = WorkerConfiguration(reading: reader)
         scheduler = SchedulerConfiguration(reading: reader)
         escrow = EscrowConfiguration(reading: reader)
+        connect = ConnectLimits(reading: reader)
         egress = EgressConfiguration(reading: reader)
         webhooks = WebhookConfiguration(reading: reader)
         timings = LifecycleTimings(reading: reader)
