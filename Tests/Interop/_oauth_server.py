@@ -31,7 +31,7 @@ from authlib.oauth2.rfc9207 import IssuerParameter  # noqa: E402
 
 CLIENT_ID = "orchard-client"
 # With what Basic must encode before it joins (RFC 6749 §2.3.1).
-CLIENT_SECRET = "orchard:secret/with+all%ofit"
+CLIENT_SECRET = "orchard:secret/with+all%of it"
 
 
 class Client(ClientMixin):
@@ -147,7 +147,7 @@ class State:
         with self.lock:
             if not self.gate_closed:
                 return True
-            held = {"event": threading.Event(), "go": False}
+            held = {"event": threading.Event(), "go": False, "since": time.monotonic()}
             self.held.append(held)
         held["event"].wait(60)
         return held["go"]
@@ -338,12 +338,17 @@ def make_app(port, access_seconds, redirect_uri):
 
     @app.post("/control/gate/<action>")
     def gate(action):
-        """close; then open (what is held goes to work) or drop (it gets no answer), which also opens."""
+        """close; then open (what is held goes to work) or drop (it gets no answer), which also opens.
+
+        What is held for so long that its client may have left is dropped in any case: work on it would be a rotation
+        that nobody hears of.
+        """
         with state.lock:
+            patient = time.monotonic() - 2.5
             state.gate_closed = action == "close"
             if not state.gate_closed:
                 for each in state.held:
-                    each["go"] = action == "open"
+                    each["go"] = action == "open" and each["since"] > patient
                     each["event"].set()
                 state.held.clear()
         return {}

@@ -271,8 +271,8 @@ def reconnect(fleet, server, connection, receiver):
 
 def delete(fleet, server, connection, receiver):
     before = server.report()["revocations"]
-    began = time.monotonic()
     fleet.call("DELETE", f"/v1/connections/{connection['id']}", expect=200)
+    began = time.monotonic()
     refused = fleet.passthrough("/apples", connection["key"])
     check(refused.status_code in (404, 409, 410) and refused.headers.get("Evergrant-Error") and time.monotonic() - began < 1,
           f"a call within a second of the deletion is refused ({refused.status_code} {refused.json()['code']})", refused.text)
