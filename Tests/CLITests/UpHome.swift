@@ -84,9 +84,11 @@ struct UpHome {
     /// Looks until a child's log has so many lines with these words.
     func waitForLog(_ name: String, count: Int, of words: String) async throws {
         let file = folder.path + "/.evergrant/log/\(name).log"
-        try await Self.wait("\(count) × \(words) in \(file)") {
-            let text = FileManager.default.contents(atPath: file).map { String(decoding: $0, as: UTF8.self) } ?? ""
-            return text.split(separator: "\n").count { $0.contains(words) } >= count
+        func text() -> String {
+            FileManager.default.contents(atPath: file).map { String(decoding: $0, as: UTF8.self) } ?? ""
+        }
+        try await Self.wait("\(count) × \(words) in \(file), which says \(text().suffix(2000))") {
+            text().split(separator: "\n").count { $0.contains(words) } >= count
         }
     }
 
@@ -94,10 +96,10 @@ struct UpHome {
         try await wait("end of process \(process)") { kill(process, 0) != 0 }
     }
 
-    private static func wait(_ what: String, _ isTrue: () -> Bool) async throws {
+    private static func wait(_ what: @autoclosure () -> String, _ isTrue: () -> Bool) async throws {
         let end = ContinuousClock.now + .seconds(60)
         while !isTrue() {
-            try #require(ContinuousClock.now < end, "waited in vain for \(what)")
+            try #require(ContinuousClock.now < end, "waited in vain for \(what())")
             try await Task.sleep(for: .milliseconds(20))
         }
     }

@@ -29,7 +29,8 @@ package struct EvergrantConfiguration: Sendable {
     /// Every key of every concern, in the order of the documentation.
     package static let rows =
         DatabaseConfiguration.rows + KeyringConfiguration.rows + FrontSettings.rows + ConnectSettings.rows
-        + WorkerConfiguration.rows + SchedulerConfiguration.rows + EscrowConfiguration.rows + LifecycleSettings.rows
+        + WorkerConfiguration.rows
+        + SchedulerConfiguration.rows + EscrowConfiguration.rows + LifecycleSettings.rows
         + EgressSettings.rows + WebhookSettings.rows + CatalogConfiguration.rows + LogConfiguration.rows
 
     /// Reads all of it.
