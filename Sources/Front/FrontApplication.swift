@@ -20,11 +20,13 @@ package struct FrontApplication: Service {
         let addresses = addresses
         let open = Application(
             responder: try Self.publicRouter(options, services, uses).buildResponder(),
+            server: .http1(configuration: .init(idleTimeout: Self.idleTimeout)),
             configuration: ApplicationConfiguration(
                 address: .hostname(options.publicAddress.host, port: options.publicAddress.port)),
             onServerRunning: { addresses.bound(.open, $0) }, logger: logger)
         let admin = Application(
             responder: Self.adminRouter(options, services).buildResponder(),
+            server: .http1(configuration: .init(idleTimeout: Self.idleTimeout)),
             configuration: ApplicationConfiguration(
                 address: .hostname(options.adminAddress.host, port: options.adminAddress.port)),
             onServerRunning: { addresses.bound(.admin, $0) }, logger: logger)
@@ -32,6 +34,10 @@ package struct FrontApplication: Service {
         self.services = [uses, admin, open]
         self.logger = logger
     }
+
+    /// A client that sends nothing for so long, between or inside requests, is let go. Waiting for our answer does not
+    /// count.
+    private static let idleTimeout = TimeAmount.seconds(75)
 
     package func run() async throws {
         try await ServiceGroup(configuration: .init(services: services, logger: logger)).run()

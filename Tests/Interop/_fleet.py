@@ -1,4 +1,5 @@
 """A whole Evergrant as its user starts it: `evergrant up` in a directory of its own, and a client of its API."""
+
 import contextlib
 import html
 import html.parser
@@ -140,16 +141,34 @@ class Fleet:
         self.sandbox = self.port + 4
         self.base = f"http://localhost:{self.port}"
         self.address = f"http://127.0.0.1:{self.port}"
+        begin = len(self.output.read_text()) if self.output.exists() else 0
         with open(self.output, "ab") as output:
             self.process = subprocess.Popen(
-                [BINARY, "up", "--directory", str(self.data), "--front-port", str(self.port), "--admin-port",
-                 str(self.admin), "--sandbox-port", str(self.sandbox)],
-                cwd=self.directory, env=clean_environment(self.settings), stdin=subprocess.DEVNULL, stdout=output,
-                stderr=subprocess.STDOUT, start_new_session=True)
+                [
+                    BINARY,
+                    "up",
+                    "--directory",
+                    str(self.data),
+                    "--front-port",
+                    str(self.port),
+                    "--admin-port",
+                    str(self.admin),
+                    "--sandbox-port",
+                    str(self.sandbox),
+                ],
+                cwd=self.directory,
+                env=clean_environment(self.settings),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
         end = time.monotonic() + seconds
-        while "Evergrant is up" not in self.output.read_text():
-            require(self.process.poll() is None,
-                    f"evergrant up ended with status {self.process.returncode}:\n{self.output.read_text()}")
+        while "Evergrant is up" not in self.output.read_text()[begin:]:
+            require(
+                self.process.poll() is None,
+                f"evergrant up ended with status {self.process.returncode}:\n{self.output.read_text()}",
+            )
             if time.monotonic() > end:
                 raise Failed(f"evergrant up was not ready within {seconds} s:\n{self.output.read_text()}")
             time.sleep(0.05)
@@ -165,7 +184,9 @@ class Fleet:
         try:
             status = self.process.wait(seconds)
         except subprocess.TimeoutExpired:
-            raise Failed(f"evergrant up did not stop within {seconds} s of Ctrl-C:\n{self.output.read_text()}") from None
+            raise Failed(
+                f"evergrant up did not stop within {seconds} s of Ctrl-C:\n{self.output.read_text()}"
+            ) from None
         require(status == 0, f"evergrant up ended with status {status}:\n{self.output.read_text()}")
         left = still_running(family)
         require(not left, f"processes are left after the end of evergrant up: {left}")
@@ -185,13 +206,20 @@ class Fleet:
     def call(self, method, path, body=None, expect=None, **options):
         answer = self.api.request(method, self.address + path, json=body, timeout=60, **options)
         if expect is not None:
-            require(answer.status_code == expect,
-                    f"{method} {path} answered {answer.status_code}, not {expect}: {answer.text[:2000]}")
+            require(
+                answer.status_code == expect,
+                f"{method} {path} answered {answer.status_code}, not {expect}: {answer.text[:2000]}",
+            )
         return answer
 
     def passthrough(self, path, connection, method="GET", headers=None, **options):
-        return self.call(method, "/v1/passthrough" + path, None,
-                         headers={"Evergrant-Connection": connection} | (headers or {}), **options)
+        return self.call(
+            method,
+            "/v1/passthrough" + path,
+            None,
+            headers={"Evergrant-Connection": connection} | (headers or {}),
+            **options,
+        )
 
     def connection(self, identifier):
         return self.call("GET", f"/v1/connections/{identifier}", expect=200).json()
@@ -268,7 +296,9 @@ class Browser:
         self.page = None
 
     def get(self, url):
-        self.page = self.session.get(urllib.parse.urljoin(self.page.url if self.page is not None else "", url), timeout=60)
+        self.page = self.session.get(
+            urllib.parse.urljoin(self.page.url if self.page is not None else "", url), timeout=60
+        )
         return self.page
 
     def parsed(self):
@@ -293,7 +323,8 @@ class Browser:
         target = urllib.parse.urljoin(self.page.url, form["action"])
         parts = urllib.parse.urlsplit(self.page.url)
         self.page = self.session.post(
-            target, data=form["fields"] | values, headers={"Origin": f"{parts.scheme}://{parts.netloc}"}, timeout=60)
+            target, data=form["fields"] | values, headers={"Origin": f"{parts.scheme}://{parts.netloc}"}, timeout=60
+        )
         return self.page
 
     def open_link(self, connect_url):
@@ -304,7 +335,8 @@ class Browser:
         parts = urllib.parse.urlsplit(link)
         origin = f"{parts.scheme}://{parts.netloc}"
         answer = self.session.post(
-            origin + "/connect/open", json={"token": token}, headers={"Origin": origin}, timeout=60)
+            origin + "/connect/open", json={"token": token}, headers={"Origin": origin}, timeout=60
+        )
         if answer.status_code == 200:
             self.get(origin + answer.json()["location"])
         return answer

@@ -7,6 +7,7 @@ and holds refreshes at a gate before any work is done on them.
 
     _oauth_server.py PORT ACCESS_SECONDS REDIRECT_URI
 """
+
 import base64
 import contextlib
 import itertools
@@ -24,14 +25,18 @@ os.environ["AUTHLIB_INSECURE_TRANSPORT"] = "1"  # loopback without TLS
 from authlib.integrations.flask_oauth2 import AuthorizationServer  # noqa: E402
 from authlib.oauth2 import OAuth2Error  # noqa: E402
 from authlib.oauth2.rfc6749 import grants  # noqa: E402
-from authlib.oauth2.rfc6749.models import AuthorizationCodeMixin, ClientMixin, TokenMixin  # noqa: E402
+from authlib.oauth2.rfc6749.models import (  # noqa: E402
+    AuthorizationCodeMixin,
+    ClientMixin,
+    TokenMixin,
+)
 from authlib.oauth2.rfc7009 import RevocationEndpoint  # noqa: E402
 from authlib.oauth2.rfc7636 import CodeChallenge  # noqa: E402
 from authlib.oauth2.rfc9207 import IssuerParameter  # noqa: E402
 
 CLIENT_ID = "orchard-client"
 # With what Basic must encode before it joins (RFC 6749 §2.3.1).
-CLIENT_SECRET = "orchard:secret/with+all%ofit"
+CLIENT_SECRET = "orchard:secret/with+all%of it"
 
 
 class Client(ClientMixin):
@@ -147,7 +152,7 @@ class State:
         with self.lock:
             if not self.gate_closed:
                 return True
-            held = {"event": threading.Event(), "go": False}
+            held = {"event": threading.Event(), "go": False, "since": time.monotonic()}
             self.held.append(held)
         held["event"].wait(60)
         return held["go"]
@@ -256,8 +261,11 @@ def make_app(port, access_seconds, redirect_uri):
         return flask.render_template_string(
             "<!doctype html><title>Orchard</title><h1>Allow {{ client }}?</h1><p>Scopes: {{ scope }}</p>"
             '<form method="post"><label>Account <input name="account" value="ann@orchard.example"></label>'
-            '<button name="decision" value="allow">Allow</button><button name="decision" value="deny">Deny</button></form>',
-            client=CLIENT_ID, scope=grant.request.scope)
+            '<button name="decision" value="allow">Allow</button>'
+            '<button name="decision" value="deny">Deny</button></form>',
+            client=CLIENT_ID,
+            scope=grant.request.scope,
+        )
 
     @app.post("/authorize")
     def decide():
@@ -267,7 +275,8 @@ def make_app(port, access_seconds, redirect_uri):
         except OAuth2Error as error:
             return server.handle_error_response(None, error)
         return server.create_authorization_response(
-            grant_user=flask.request.form["account"] if allowed else None, grant=grant)
+            grant_user=flask.request.form["account"] if allowed else None, grant=grant
+        )
 
     @app.post("/token")
     def token():
@@ -304,8 +313,11 @@ def make_app(port, access_seconds, redirect_uri):
     @app.get("/api/whoami")
     def whoami():
         found = bearer()
-        return {"sub": "user-" + base64.b32encode(found.grant.account.encode()).decode().rstrip("=").lower(),
-                "email": found.grant.account, "scope": found.scope}
+        return {
+            "sub": "user-" + base64.b32encode(found.grant.account.encode()).decode().rstrip("=").lower(),
+            "email": found.grant.account,
+            "scope": found.scope,
+        }
 
     @app.get("/api/apples")
     def apples():
@@ -316,12 +328,24 @@ def make_app(port, access_seconds, redirect_uri):
     def report():
         with state.lock:
             return {
-                "token_requests": state.token_requests, "revocations": state.revocations, "refusals": state.refusals,
-                "unauthorized": state.unauthorized, "held": len(state.held),
+                "token_requests": state.token_requests,
+                "revocations": state.revocations,
+                "refusals": state.refusals,
+                "unauthorized": state.unauthorized,
+                "held": len(state.held),
                 "grants": [
-                    {"id": each.id, "account": each.account, "alive": each.why is None, "why": each.why,
-                     "refreshes": each.refreshes, "reuse": each.reuse, "in_flight": each.in_flight,
-                     "max_in_flight": each.max_in_flight} for each in state.grants],
+                    {
+                        "id": each.id,
+                        "account": each.account,
+                        "alive": each.why is None,
+                        "why": each.why,
+                        "refreshes": each.refreshes,
+                        "reuse": each.reuse,
+                        "in_flight": each.in_flight,
+                        "max_in_flight": each.max_in_flight,
+                    }
+                    for each in state.grants
+                ],
             }
 
     @app.get("/control/tokens")
@@ -338,12 +362,17 @@ def make_app(port, access_seconds, redirect_uri):
 
     @app.post("/control/gate/<action>")
     def gate(action):
-        """close; then open (what is held goes to work) or drop (it gets no answer), which also opens."""
+        """close; then open (what is held goes to work) or drop (it gets no answer), which also opens.
+
+        What is held for so long that its client may have left is dropped in any case: work on it would be a rotation
+        that nobody hears of.
+        """
         with state.lock:
+            patient = time.monotonic() - 2.5
             state.gate_closed = action == "close"
             if not state.gate_closed:
                 for each in state.held:
-                    each["go"] = action == "open"
+                    each["go"] = action == "open" and each["since"] > patient
                     each["event"].set()
                 state.held.clear()
         return {}

@@ -34,7 +34,7 @@ package struct LifecycleWorld: Sendable {
         timings.attemptLength = .seconds(2)
         timings.sendWithin = .seconds(1)
         timings.requestTimeout = .milliseconds(900)
-        timings.confirmAfter = .milliseconds(50)
+        timings.confirmAfter = .zero
         timings.backoff = Backoff(base: .milliseconds(10), cap: .milliseconds(50))
         timings.quarantineProbe = .milliseconds(100)
         timings.callerPatience = .seconds(5)

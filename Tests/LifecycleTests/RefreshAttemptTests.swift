@@ -59,6 +59,25 @@ import Testing
         }
     }
 
+    @Test func `a suspected connection is left alone until its re-test is due, whoever asks`() async throws {
+        var timings = LifecycleWorld.timings
+        timings.confirmAfter = .seconds(3600)
+        try await LifecycleWorld.with(timings: timings) { world in
+            let connection = try await world.connect("strict")
+            let refresher = CredentialRefresher(world.services)
+            let used = try await refresher.credential(uid: connection.uid, environmentID: connection.environmentID)
+            world.sandbox.state.revoke(account: "user@example.com")
+            #expect(try await world.refresh(connection) == .refused(.suspected, .refused))
+            #expect(try await world.refresh(connection) == .notMarked)
+            let newer = try await refresher.credential(afterRejectionOf: used)
+            #expect(newer?.generation == nil)
+            await #expect(throws: CredentialError.self) {
+                try await refresher.refreshNow(uid: connection.uid, environmentID: connection.environmentID)
+            }
+            #expect(try await world.row(connection).state == .suspected)
+        }
+    }
+
     @Test(arguments: classes)
     func `one false refusal breaks nothing`(provider: String) async throws {
         try await LifecycleWorld.with { world in

@@ -34,6 +34,9 @@ struct Fleet: Sendable {
         try directory.prepare()
         try directory.lock()
         let isNewKeyring = try configuration.keyring.files == [directory.keyring] && directory.makeKeyring()
+        // What is wrong with the files is told before anything starts.
+        _ = try configuration.catalog.catalog()
+        _ = try configuration.keyring.keyring()
         configuration.log.level = max(configuration.log.level, .warning)
         let logger = configuration.log.bootstrap(label: "up")
         let supervisor = try FleetSupervisor(program: Self.program(), say: say)

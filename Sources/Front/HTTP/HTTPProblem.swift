@@ -41,7 +41,9 @@ struct HTTPProblem: Error, Sendable, Hashable {
         hint: "GET /v1/connections lists ids and keys")
 
     static func missing(_ what: String) -> HTTPProblem {
-        HTTPProblem(.notFound, "not_found", "This environment has no such \(what).")
+        HTTPProblem(
+            .notFound, "not_found", "This environment has no such \(what).", hint: "send its id as this API answered it"
+        )
     }
 
     static func methodNotAllowed(_ allowed: [HTTPRequest.Method]) -> HTTPProblem {

@@ -160,7 +160,12 @@ package final class CredentialRefresher: Sendable {
                     if result == .ambiguous { result = .notMarked }
                     continue
                 }
+                if now.connection.state == .suspected, let next = now.connection.nextAttemptAt {
+                    if isAlive(now) && !isForced { return now }
+                    throw notYet(connection, .seconds(next.timeIntervalSinceNow))
+                }
                 if BootInstant.now() > deadline { throw notYet(connection, .seconds(1)) }
+                try await Task.sleep(for: .milliseconds(25))
                 result = try await fly(now.connection)
             case .refused(let state, let reason):
                 if state == .suspected && isAlive(current) && !isForced { return current }

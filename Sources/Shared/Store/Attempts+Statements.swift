@@ -14,7 +14,8 @@ extension Attempts {
         left join evergrant.oauth_apps a on a.id = m.oauth_app_id
         """
 
-    /// Lock: the row, for the length of this statement. Index: primary key.
+    /// Lock: the row, for the length of this statement. Index: primary key. A suspected connection is left alone until
+    /// its re-test is due, whoever asks: a provider that refuses everybody for a moment must not be asked twice in it.
     static let markStatement = PostgresStatement(
         "mark_attempt",
         """
@@ -23,6 +24,7 @@ extension Attempts {
                 attempt_started_at = clock_timestamp(),
                 attempt_deadline = clock_timestamp() + make_interval(secs => $5)
             where id = $1 and attempt_nonce is null and ($6::bigint is null or generation = $6) and state = any($7)
+                and (state <> 'suspected' or retest_at is null or retest_at <= clock_timestamp())
             returning *)
         \(returned)
         """)

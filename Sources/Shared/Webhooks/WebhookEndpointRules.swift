@@ -40,7 +40,8 @@ package enum WebhookEndpointRules {
         guard let host = parts.host, !host.isEmpty else { throw invalid("names no host", "send an absolute one") }
         // Metadata services stand at these for every cloud; no setting allows them.
         guard !host.hasPrefix("169.254."), !["[fd00:ec2::254]", "fd00:ec2::254"].contains(host.lowercased()) else {
-            throw invalid("is a link-local address, where clouds keep their credentials", "name the receiver's own host")
+            throw invalid(
+                "is a link-local address, where clouds keep their credentials", "name the receiver's own host")
         }
         guard parts.user == nil, parts.password == nil else {
             throw invalid("carries a user name or password", "let the receiver verify the signature instead")

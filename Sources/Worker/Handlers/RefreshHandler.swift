@@ -14,6 +14,8 @@ struct RefreshHandler: JobHandler {
         let result = try await attempts.refresh(
             connectionID: arguments.connection, generation: arguments.generation, reopens: arguments.reopens ?? false,
             settlement: settlement)
+        // A broken connection is not planned: while an alternate waits to be presented, the job keeps at it.
+        if arguments.reopens == true, case .trouble(_, let wait) = result { return .snooze(wait) }
         return result == .refreshed ? .settled : .complete
     }
 }
