@@ -47,13 +47,15 @@ struct Fleet: Sendable {
         // One reader for all signals (the sequence allows one): the first stops in order, a second kills.
         let (stops, firstSignal) = AsyncStream<Void>.makeStream()
         let listener = Task {
-            var count = 0
+            var first: ContinuousClock.Instant?
             for await _ in signals {
-                count += 1
-                guard count > 1 else {
+                guard let began = first else {
+                    first = .now
                     firstSignal.yield()
                     continue
                 }
+                // `timeout` and some supervisors signal the process and its group: that is one wish.
+                guard ContinuousClock.now - began > .seconds(1) else { continue }
                 say("killing what is left…")
                 await supervisor.kill()
             }
