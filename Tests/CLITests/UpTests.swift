@@ -65,6 +65,7 @@ import Testing
             line.firstMatch(of: /worker +pid (\d+)/).flatMap { Int32($0.output.1) }
         }
         let worker = try #require(workers.first)
+        try await home.waitForLog("worker", count: 1, of: "job runner started")
         kill(worker, SIGKILL)
         let news = try await fleet.line { $0.hasPrefix("worker ") }.last ?? ""
         #expect(news.contains("worker was ended by signal 9; starting it again in 200ms"), "\(news)")

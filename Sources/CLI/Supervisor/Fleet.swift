@@ -107,9 +107,9 @@ struct Fleet: Sendable {
         }
         let client = EgressClient(logger: logger)
         let calls = FrontCalls(client: client)
-        let front = "http://\(loopback(configuration.front.host)):\(configuration.front.port)"
-        let admin = "http://\(loopback(configuration.front.adminHost)):\(configuration.front.adminPort)"
-        try await waitUntilReady(calls, admin: admin, supervisor)
+        let front = url(configuration.front.host, configuration.front.port)
+        let admin = url(configuration.front.adminHost, configuration.front.adminPort)
+        try await waitUntilReady(calls, admin: admin, configuration, supervisor)
         let link = await calls.connectLink(front: front, apiKey: first.apiKey, integration: "sandbox-strict")
         await client.close()
         return await Greeting(
@@ -120,9 +120,14 @@ struct Fleet: Sendable {
             })
     }
 
-    /// Front and sandbox answer, worker and scheduler live.
-    private func waitUntilReady(_ calls: FrontCalls, admin: String, _ supervisor: FleetSupervisor) async throws {
+    /// All four answer: they have opened keyring, journal and database by then.
+    private func waitUntilReady(
+        _ calls: FrontCalls, admin: String, _ configuration: EvergrantConfiguration, _ supervisor: FleetSupervisor
+    ) async throws {
         let end = ContinuousClock.now + .seconds(30)
+        var listeners = [("127.0.0.1", options.sandboxPort)]
+        if let port = configuration.worker.adminPort { listeners.append((configuration.worker.adminHost, port)) }
+        if let port = configuration.scheduler.adminPort { listeners.append((configuration.scheduler.adminHost, port)) }
         while true {
             for name in ["sandbox", "front", "worker", "scheduler"] where await supervisor.hasEnded(name) {
                 let log = directory.log(name)
@@ -130,11 +135,11 @@ struct Fleet: Sendable {
                     "\(name) ended while starting; the end of \(log) says:\n  \(lastLine(of: log))", status: EX_SOFTWARE
                 )
             }
-            let isSandboxUp = PortCheck.isListening(host: "127.0.0.1", port: options.sandboxPort)
-            if isSandboxUp, await calls.isReady(admin: admin) { return }
+            let areListening = listeners.allSatisfy { PortCheck.isListening(host: reachable($0.0), port: $0.1) }
+            if areListening, await calls.isReady(admin: admin) { return }
             guard ContinuousClock.now < end else {
                 throw FleetError(
-                    "the front is not ready after 30 s; the end of \(directory.log("front")) says:\n  "
+                    "not everything is ready after 30 s; the end of \(directory.log("front")) says:\n  "
                         + lastLine(of: directory.log("front")), status: EX_SOFTWARE)
             }
             try await Task.sleep(for: .milliseconds(10))
@@ -164,12 +169,18 @@ struct Fleet: Sendable {
         try PortCheck.require(host: "127.0.0.1", port: options.sandboxPort, setting: "--sandbox-port")
     }
 
-    private func loopback(_ host: String) -> String {
+    /// Where a listener that was told to bind `host` can be reached from here.
+    private func reachable(_ host: String) -> String {
         switch host {
         case "0.0.0.0": "127.0.0.1"
-        case "::": "[::1]"
-        default: host.contains(":") ? "[\(host)]" : host
+        case "::": "::1"
+        default: host
         }
+    }
+
+    private func url(_ host: String, _ port: Int) -> String {
+        let host = reachable(host)
+        return host.contains(":") ? "http://[\(host)]:\(port)" : "http://\(host):\(port)"
     }
 
     private func lastLine(of file: String) -> String {
