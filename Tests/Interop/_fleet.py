@@ -1,6 +1,7 @@
 """A whole Evergrant as its user starts it: `evergrant up` in a directory of its own, and a client of its API."""
 
 import contextlib
+import ctypes
 import html
 import html.parser
 import os
@@ -120,6 +121,11 @@ def still_running(family):
     return [pid for pid, start in family if pid in now and now[pid][1] == start and now[pid][2] != "Z"]
 
 
+def _end_with_us():
+    """In the child: Ctrl-C for it when the test dies, however that happens (prctl PR_SET_PDEATHSIG)."""
+    ctypes.CDLL(None).prctl(1, signal.SIGINT)
+
+
 class Fleet:
     """`evergrant up` in a temporary directory."""
 
@@ -162,6 +168,7 @@ class Fleet:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                preexec_fn=_end_with_us,
             )
         end = time.monotonic() + seconds
         while "Evergrant is up" not in self.output.read_text()[begin:]:
