@@ -94,17 +94,10 @@ class Fleet:
     def sql(self, statement):
         done = subprocess.run(
             ["psql", "-h", f"{self.directory}/.evergrant/postgres/socket", "-U", "postgres", "-At", "-c", statement,
-             self.database()], capture_output=True, text=True)
+             "postgres"], capture_output=True, text=True)
         if done.returncode:
             sys.exit(done.stderr)
         return done.stdout.strip()
-
-    def database(self):
-        names = subprocess.run(
-            ["psql", "-h", f"{self.directory}/.evergrant/postgres/socket", "-U", "postgres", "-At", "-c",
-             "select datname from pg_database where not datistemplate order by datname = 'postgres', 1", "postgres"],
-            capture_output=True, text=True)
-        return names.stdout.split()[0]
 
     def cpu(self, name):
         """Processor seconds that a process of the fleet has used (proc(5), stat)."""

@@ -27,11 +27,13 @@ package struct AnswerKeeper: Sendable {
 
     package init(_ services: LifecycleServices) { self.services = services }
 
-    /// Escrows and commits an answer; settles the job in the same transaction if its lease is still there, and without
-    /// it if not.
+    /// Escrows and commits an answer. The commit has a fence of its own (grant, generation, nonce), so it needs no job and
+    /// no lease: a worker that was taken for dead commits all the same, and its job's second run finds the generation
+    /// moved. That is why jobs of the lifecycle settle in the queue's micro-batches: 1.5 times the refreshes a second
+    /// (`docs/performance.md`).
     /// - Parameter schedule: as planned from the token set.
     func keep(
-        _ answer: EscrowedAnswer, schedule: GrantSchedule, isEscrowed: Bool, settlement: JobSettlement?
+        _ answer: EscrowedAnswer, schedule: GrantSchedule, isEscrowed: Bool
     ) async -> Kept? {
         if isEscrowed, let journal = services.journal {
             do {
@@ -42,7 +44,7 @@ package struct AnswerKeeper: Sendable {
                     metadata: ["connection": "\(answer.connectionID)", "error": "\(error)"])
             }
         }
-        let kept = await persist(answer, schedule: schedule, settlement: settlement)
+        let kept = await persist(answer, schedule: schedule)
         if kept != nil, isEscrowed { services.journal?.settle(answer.nonce) }
         return kept
     }
@@ -51,7 +53,7 @@ package struct AnswerKeeper: Sendable {
     package func recover(_ record: EscrowRecord) async throws {
         let answer = try EscrowedAnswer(payload: record.payload)
         let tokens = try await open(answer)
-        let kept = try await attemptOnce(answer, schedule: schedule(answer, tokens), settlement: nil)
+        let kept = try await attemptOnce(answer, schedule: schedule(answer, tokens))
         Counter(label: "escrow_recovered_total", dimensions: [("outcome", "\(kept)")]).increment()
         services.logger.notice(
             "an answer from an abandoned journal was recovered",
@@ -59,12 +61,12 @@ package struct AnswerKeeper: Sendable {
     }
 
     /// Tries until the database has it or the process is told to stop; then the journal has it.
-    private func persist(_ answer: EscrowedAnswer, schedule: GrantSchedule, settlement: JobSettlement?) async -> Kept? {
+    private func persist(_ answer: EscrowedAnswer, schedule: GrantSchedule) async -> Kept? {
         let backoff = Backoff(base: .milliseconds(100), cap: .seconds(3))
         var failures = 0
         while true {
             do {
-                return try await attemptOnce(answer, schedule: schedule, settlement: settlement)
+                return try await attemptOnce(answer, schedule: schedule)
             } catch {
                 failures += 1
                 if failures == 1 || failures % 20 == 0 {
@@ -80,17 +82,16 @@ package struct AnswerKeeper: Sendable {
     }
 
     private func attemptOnce(
-        _ answer: EscrowedAnswer, schedule: GrantSchedule, settlement: JobSettlement?
+        _ answer: EscrowedAnswer, schedule: GrantSchedule
     ) async throws -> Kept {
         let tokens = NewTokenSet(sealed: Array(answer.sealed), schedule: schedule)
-        var batch = [
+        let batch = [
             Attempts.commitStatement(
                 answer.mark, grantID: answer.grantID, generation: answer.generation, tokens: tokens),
             Audit.entry(
                 environmentID: answer.environmentID, actor: services.owner, action: "refresh",
                 connectionID: answer.connectionID),
         ]
-        if let settlement { batch.append(settlement.settleIfMineStatement(.complete)) }
         let results = try await services.pool.pipeline(batch)
         if results.first?.isEmpty == false { return .committed }
         return try await keepLosing(answer, tokens)

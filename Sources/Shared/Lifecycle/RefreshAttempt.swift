@@ -3,13 +3,11 @@ import Credentials
 import Egress
 import Escrow
 import Foundation
-import Jobs
 import Logging
 import Metrics
 import OAuth
 import Pacing
 import Postgres
-import Queue
 import Store
 import Vault
 
@@ -58,9 +56,8 @@ package struct RefreshAttempts: Sendable {
     /// - Parameters:
     ///   - generation: only when the connection still has it; nil for whatever it has.
     ///   - reopens: an alternate arrived, so the attempt may begin in `broken`.
-    ///   - settlement: of the job that asked, settled with the commit.
     package func refresh(
-        connectionID: Int64, generation: Int64?, reopens: Bool = false, settlement: JobSettlement? = nil
+        connectionID: Int64, generation: Int64?, reopens: Bool = false
     ) async throws -> RefreshResult {
         let sendBy = BootInstant.now().advanced(by: services.timings.sendWithin)
         var states: [ConnectionState] = [.active, .degraded, .suspected]
@@ -70,11 +67,11 @@ package struct RefreshAttempts: Sendable {
                 AttemptMark(connectionID: connectionID), kind: .refresh, owner: services.owner, generation: generation,
                 states: states, length: services.timings.attemptLength, in: services.pool)
         else { return .notMarked }
-        return try await perform(marked, sendBy: sendBy, waitIsOver: false, settlement: settlement)
+        return try await perform(marked, sendBy: sendBy, waitIsOver: false)
     }
 
     /// Recovers an attempt that is open past its deadline, as its replay class allows.
-    package func recover(connectionID: Int64, nonce: UUID, settlement: JobSettlement? = nil) async throws
+    package func recover(connectionID: Int64, nonce: UUID) async throws
         -> RefreshResult
     {
         let sendBy = BootInstant.now().advanced(by: services.timings.sendWithin)
@@ -101,13 +98,13 @@ package struct RefreshAttempts: Sendable {
         else { return .notMarked }
         if decision == .giveUp { return try await lose(marked) }
         Counter(label: "attempts_recovered_total", dimensions: [("provider", marked.provider)]).increment()
-        return try await perform(marked, sendBy: sendBy, waitIsOver: true, settlement: settlement)
+        return try await perform(marked, sendBy: sendBy, waitIsOver: true)
     }
 
     // MARK: Steps
 
     private func perform(
-        _ marked: MarkedAttempt, sendBy: BootInstant, waitIsOver: Bool, settlement: JobSettlement?
+        _ marked: MarkedAttempt, sendBy: BootInstant, waitIsOver: Bool
     ) async throws -> RefreshResult {
         let attempt: PreparedAttempt
         do {
@@ -133,7 +130,7 @@ package struct RefreshAttempts: Sendable {
                 return try await endInTrouble(marked, .providerTrouble, exactly: wait)
             }
         }
-        return try await send(attempt, token: attempt.tokens, source: .current, sendBy: sendBy, settlement: settlement)
+        return try await send(attempt, token: attempt.tokens, source: .current, sendBy: sendBy)
     }
 
     private func prepare(_ marked: MarkedAttempt) async throws -> PreparedAttempt? {
@@ -164,8 +161,7 @@ package struct RefreshAttempts: Sendable {
     }
 
     private func send(
-        _ attempt: PreparedAttempt, token: TokenSet, source: TokenSource, sendBy: BootInstant,
-        settlement: JobSettlement?
+        _ attempt: PreparedAttempt, token: TokenSet, source: TokenSource, sendBy: BootInstant
     ) async throws -> RefreshResult {
         let marked = attempt.marked
         if attempt.rule.replayClass.isEscrowed, let journal = services.journal {
@@ -184,7 +180,7 @@ package struct RefreshAttempts: Sendable {
         count(marked, outcome)
         switch outcome {
         case .success(let issued):
-            return try await keep(issued, attempt, settlement: settlement)
+            return try await keep(issued, attempt)
         case .notSent(let failure):
             services.journal?.settle(marked.mark.nonce)
             let isOurs = failure.code == .addressRefused || failure.code == .badURL
@@ -193,7 +189,7 @@ package struct RefreshAttempts: Sendable {
         case .refused(let refusal):
             services.journal?.settle(marked.mark.nonce)
             note(marked, "refused", "\(refusal.sample)", level: .info)
-            return try await judge(refusal, attempt, source: source, settlement: settlement)
+            return try await judge(refusal, attempt, source: source)
         case .ambiguous(let ambiguity):
             note(marked, "ambiguous", "\(ambiguity)", level: .warning)
             return try await leaveOpen(attempt, ambiguity)
@@ -201,7 +197,7 @@ package struct RefreshAttempts: Sendable {
     }
 
     private func keep(
-        _ issued: IssuedTokens, _ attempt: PreparedAttempt, settlement: JobSettlement?
+        _ issued: IssuedTokens, _ attempt: PreparedAttempt
     ) async throws -> RefreshResult {
         let marked = attempt.marked
         var schedule = GrantSchedule.make(
@@ -219,7 +215,7 @@ package struct RefreshAttempts: Sendable {
                 environmentID: marked.environmentID, uid: marked.uid, generation: marked.generation + 1))
         let kept = await keeper.keep(
             EscrowedAnswer(marked, isStrict: attempt.rule.replayClass == .strict, sealed: sealed), schedule: schedule,
-            isEscrowed: attempt.rule.replayClass.isEscrowed, settlement: settlement)
+            isEscrowed: attempt.rule.replayClass.isEscrowed)
         if attempt.appAtMark.suspendedAt != nil {
             try await services.pool.transaction { transaction in
                 try await Quarantine.end(
@@ -232,7 +228,7 @@ package struct RefreshAttempts: Sendable {
     // MARK: Verdicts
 
     private func judge(
-        _ refusal: ProviderRefusal, _ attempt: PreparedAttempt, source: TokenSource, settlement: JobSettlement?
+        _ refusal: ProviderRefusal, _ attempt: PreparedAttempt, source: TokenSource
     ) async throws -> RefreshResult {
         let marked = attempt.marked
         let mayBeOurs = marked.ambiguousSince != nil && attempt.rule.canLoseRotation
@@ -261,7 +257,7 @@ package struct RefreshAttempts: Sendable {
             note(marked, "unclassified answer", "\(refusal.sample)", level: .warning)
             return try await endInTrouble(marked, .unclassified, retryAfter: nil)
         case .dead:
-            if let result = try await tryAnother(attempt, after: source, settlement: settlement) { return result }
+            if let result = try await tryAnother(attempt, after: source) { return result }
             if marked.state == .suspected || marked.state == .broken {
                 return try await end(marked, .broken, mayBeOurs ? .rotationLost : .refused)
             }
@@ -278,7 +274,7 @@ package struct RefreshAttempts: Sendable {
     /// After a refusal: the alternates, newest first, then the previous token where its class allows. Each is a send
     /// of its own under the same, renewed mark. Nil when nothing is left to present.
     private func tryAnother(
-        _ attempt: PreparedAttempt, after source: TokenSource, settlement: JobSettlement?
+        _ attempt: PreparedAttempt, after source: TokenSource
     ) async throws -> RefreshResult? {
         let marked = attempt.marked
         guard source != .previous else { return nil }
@@ -305,7 +301,7 @@ package struct RefreshAttempts: Sendable {
         guard try await Attempts.renew(marked.mark, length: services.timings.attemptLength, in: services.pool) else {
             return .notMarked
         }
-        return try await send(attempt, token: tokens, source: nextSource, sendBy: sendBy, settlement: settlement)
+        return try await send(attempt, token: tokens, source: nextSource, sendBy: sendBy)
     }
 
     // MARK: Endings

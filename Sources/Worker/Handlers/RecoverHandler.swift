@@ -13,8 +13,7 @@ struct RecoverHandler: JobHandler {
         guard let nonce = UUID(uuidString: arguments.nonce) else {
             return .discard(error: JobFailure(type: "BadArguments", message: "nonce is no UUID"))
         }
-        let result = try await attempts.recover(
-            connectionID: arguments.connection, nonce: nonce, settlement: settlement)
-        return result == .refreshed ? .settled : .complete
+        _ = try await attempts.recover(connectionID: arguments.connection, nonce: nonce)
+        return .complete
     }
 }
