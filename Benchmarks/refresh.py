@@ -1,7 +1,7 @@
 """Refreshes per second of one worker process against the sandbox provider, everything on this machine: connections
 come due at once, and the clock runs from the first to the last `last_refreshed_at`.
 
-Arguments: connections (1000), rounds (5), the sandbox's class (replayable)."""
+Arguments: connections (2000), rounds (5), the sandbox's class (replayable)."""
 import statistics
 import sys
 import tempfile
@@ -9,7 +9,7 @@ import time
 
 from _fleet import Fleet
 
-count = int(sys.argv[1]) if len(sys.argv) > 1 else 1000
+count = int(sys.argv[1]) if len(sys.argv) > 1 else 2000
 rounds = int(sys.argv[2]) if len(sys.argv) > 2 else 5
 integration = "sandbox-" + (sys.argv[3] if len(sys.argv) > 3 else "replayable")
 
