@@ -132,18 +132,20 @@ import Testing
     }
 
     @Test func `an OAuth app that is refused is suspended once, and its users hear nothing`() async throws {
-        try await LifecycleWorld.with { world in
+        var timings = LifecycleWorld.timings
+        timings.quarantineProbe = .seconds(3600)
+        try await LifecycleWorld.with(timings: timings) { world in
             let connection = try await world.connect("strict")
             try await world.fault("invalid_client", at: "strict", count: 2)
-            #expect(try await world.refresh(connection) == .trouble(.appFault, retryIn: .milliseconds(100)))
+            #expect(try await world.refresh(connection) == .trouble(.appFault, retryIn: .seconds(3600)))
             var row = try await world.row(connection)
             #expect(row.state == .degraded)
             #expect(row.reason == .appFault)
             // While the probe is not due, nothing is sent.
-            #expect(try await world.refresh(connection) == .trouble(.appFault, retryIn: .milliseconds(100)))
+            #expect(try await world.refresh(connection) == .trouble(.appFault, retryIn: .seconds(3600)))
             #expect(try await world.operatorEvents() == ["oauth_app.suspended"])
             try await world.makeProbeDue()
-            #expect(try await world.refresh(connection) == .trouble(.appFault, retryIn: .milliseconds(100)))
+            #expect(try await world.refresh(connection) == .trouble(.appFault, retryIn: .seconds(3600)))
             try await world.makeProbeDue()
             #expect(try await world.refresh(connection) == .refreshed)
             row = try await world.row(connection)
