@@ -27,41 +27,38 @@ package final class LifecyclePlanner: Sendable {
     /// Enqueues refreshes that are due, while the lanes stay shallow.
     /// - Returns: how many.
     package func planRefreshes() async throws -> Int {
-        try await services.pool.transaction { [self] transaction in
-            let due = try await Attempts.claimDue(limit: batch, claim: services.timings.claim, in: transaction)
-            let jobs = try due.map { connection in
-                let arguments = RefreshConnection(connection: connection.id, generation: connection.generation)
-                return try arguments.job(
-                    environmentID: connection.environmentID, priority: connection.isAmbiguous ? .closing : .due)
-            }
-            if !jobs.isEmpty { _ = try await services.queue.enqueue(jobs, in: transaction) }
-            return due.count
+        try await plan(Attempts.claimDue) { connection in
+            try RefreshConnection(connection: connection.id, generation: connection.generation).job(
+                environmentID: connection.environmentID, priority: connection.isAmbiguous ? .closing : .due)
         }
     }
 
     /// Enqueues probes that are due.
     package func planValidations() async throws -> Int {
-        try await services.pool.transaction { [self] transaction in
-            let due = try await Validations.claimDue(limit: batch, claim: services.timings.claim, in: transaction)
-            let jobs = try due.map { connection in
-                let arguments = ValidateConnection(connection: connection.id)
-                return try arguments.job(
-                    environmentID: connection.environmentID, priority: .bulk, uniqueKey: arguments.uniqueKey)
-            }
-            if !jobs.isEmpty { _ = try await services.queue.enqueue(jobs, in: transaction) }
-            return due.count
+        try await plan(Validations.claimDue) { connection in
+            let arguments = ValidateConnection(connection: connection.id)
+            return try arguments.job(
+                environmentID: connection.environmentID, priority: .bulk, uniqueKey: arguments.uniqueKey)
         }
     }
 
     /// Enqueues revocations whose next try is due; the first was enqueued with the deletion.
     package func planRevocations() async throws -> Int {
+        try await plan(Revocations.claimDue) { connection in
+            let arguments = RevokeConnection(connection: connection.id)
+            return try arguments.job(
+                environmentID: connection.environmentID, priority: .due, uniqueKey: arguments.uniqueKey)
+        }
+    }
+
+    /// Claims a batch of what is due and enqueues a job for each, in one transaction.
+    private func plan<Due: Sendable>(
+        _ claim: @Sendable (_ limit: Int, _ claim: Duration, _ db: any PostgresQuerying) async throws -> [Due],
+        job: @Sendable (Due) throws -> NewJob
+    ) async throws -> Int {
         try await services.pool.transaction { [self] transaction in
-            let due = try await Revocations.claimDue(limit: batch, claim: services.timings.claim, in: transaction)
-            let jobs = try due.map { connection in
-                let arguments = RevokeConnection(connection: connection.id)
-                return try arguments.job(
-                    environmentID: connection.environmentID, priority: .due, uniqueKey: arguments.uniqueKey)
-            }
+            let due = try await claim(batch, services.timings.claim, transaction)
+            let jobs = try due.map(job)
             if !jobs.isEmpty { _ = try await services.queue.enqueue(jobs, in: transaction) }
             return due.count
         }
