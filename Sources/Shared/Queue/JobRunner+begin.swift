@@ -67,18 +67,25 @@ extension JobRunner {
         return nil
     }
 
-    /// Asks the limits and runs those jobs that have room; the others are parked until there is some. When the database
-    /// does not answer, all go back into line: whatever room they were given goes back with them.
+    /// Asks the limits, again and again while the database is away, and runs those jobs that have room; the others are
+    /// parked until there is some. Asking twice takes room once.
     private func performAdmitted(_ jobs: [LeasedJob]) async {
         guard let lease = jobs.first?.lease else { return }
         state.withLock { $0.ledger.limit(lease.leaseID) }
-        var short: [Int64: String]
-        do {
-            short = try await admit(jobs, of: lease)
-        } catch {
-            logger.warning(
-                "limits could not be asked; jobs go back into line",
-                metadata: ["jobs": "\(jobs.count)", "error": "\(error)"])
+        var retry = Retry(logger: logger, what: "limits cannot be asked")
+        var short: [Int64: String]?
+        while short == nil, !Task.isCancelled, state.phase == .running {
+            do {
+                short = try await admit(jobs, of: lease)
+                retry.succeeded()
+            } catch let error as QueueError where error.code == .leaseLost {
+                break
+            } catch {
+                let delay = retry.failed(error)
+                try? await Task.sleep(for: delay)
+            }
+        }
+        guard let short else {
             for job in jobs { settle(job, .givenBack, "give_back") }
             return
         }
