@@ -117,7 +117,7 @@ package final class JobRunner: Service {
         let sent = BootInstant.now()
         let kinds = handlers.keys.compactMap(queue.names.kind).sorted()
         let row = try await pool.execute(
-            Statements.register, [.text(configuration.name), .int4Array(kinds)]
+            Statements.registerRunner, [.text(configuration.name), .int4Array(kinds)]
         ).first
         guard let workerID = try row?.decode(Int64.self) else {
             throw QueueError(.inconsistent, "registering a worker returned no id")
