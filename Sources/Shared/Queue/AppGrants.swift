@@ -52,9 +52,9 @@ package struct AppGrants: Sendable {
         try await pool.execute(Statements.listAppGrants, [.optional(environmentID) { .int8($0) }]).map(AppGrant.init)
     }
 
-    /// Adds kinds to what the role may use in the environment, and sets what is not nil; a new grant begins with priority
-    /// 2, 1,000 jobs a call and 10 queues. Makes the environment's queue `default`, so that no transaction of an app has
-    /// to. Throws `QueueError.invalid` for what the table would refuse.
+    /// Adds kinds to what the role may use in the environment, and sets what is not nil; a new grant begins with
+    /// priority 2, 1,000 jobs a call and 10 queues. Makes the environment's queue `default`, so that no transaction of
+    /// an app has to. Throws `QueueError.invalid` for what the table would refuse.
     package func allow(
         role: String, environmentID: Int64, kinds: [String], bestPriority: Int16? = nil, largestBatch: Int? = nil,
         mostQueues: Int? = nil

@@ -1,9 +1,9 @@
 -- Enqueue from any language: functions for the app's own database login, called inside the app's own transactions.
 --
--- A login sees no table. It calls functions that run with the owner's rights and look up in app_grants what the session's
--- user may do. `session_user` is the login whatever SET ROLE says; behind a pooler it is the pooler's login. Functions
--- for apps have a comment that begins with "app:", by which `evergrant migrate --roles` finds them; all others stay with
--- the owner and Evergrant's processes.
+-- A login sees no table. It calls functions that run with the owner's rights and look up in app_grants what the
+-- session's user may do. `session_user` is the login whatever SET ROLE says; behind a pooler it is the pooler's login.
+-- Functions for apps have a comment that begins with "app:", by which `evergrant migrate --roles` finds them; all
+-- others stay with the owner and Evergrant's processes.
 --
 -- Errors for apps (docs/enqueue.md):
 --   EG101 the role may not use the environment      EG106 something given cannot be; the message says which
@@ -16,9 +16,10 @@ set local search_path = evergrant, pg_temp;
 
 -- == 1. Who may what ================================================================================================
 
--- One row for a role and an environment. It holds for the login of that name and for logins that are members of the role
--- (with INHERIT), so that logins can come and go; several rows that hold for a login add up. No row: nothing is allowed.
--- `evergrant apps allow` writes it. Names, not oids: they survive a dump. Whoever drops a role denies it first.
+-- One row for a role and an environment. It holds for the login of that name and for logins that are members of the
+-- role (with INHERIT), so that logins can come and go; several rows that hold for a login add up. No row: nothing is
+-- allowed. `evergrant apps allow` writes it. Names, not oids: they survive a dump. Whoever drops a role denies it
+-- first.
 create table app_grants (
     role name not null,
     environment_id bigint not null references environments on delete cascade,
@@ -33,8 +34,8 @@ create table app_grants (
     primary key (role, environment_id)
 );
 
--- What holds for this session. A superuser counts as a member of every role. No SET, here and in app_args, so that calls
--- are cheap; those who call set the search_path.
+-- What holds for this session. A superuser counts as a member of every role. No SET, here and in app_args, so that
+-- calls are cheap; those who call set the search_path.
 create function app_rights() returns setof app_grants language sql stable as $$
     select g.* from evergrant.app_grants g
     where pg_has_role(session_user, to_regrole(quote_ident(g.role))::oid, 'usage')
@@ -90,8 +91,8 @@ begin
             raise exception using errcode = 'EG107',
                 message = format('queue "%s" does not exist, and role "%s" may make no more: the environment has %s',
                     wanted, session_user, (select count(*) from queues q where q.environment_id = environment)),
-                hint = format('Use one of: %s. Or an operator allows more: evergrant apps allow --role %s … --queues %s',
-                    (select string_agg(x.name, ', ') from (select q.name from queues q
+                hint = format('Use one of: %s. Or an operator allows more: evergrant apps allow --role %s … '
+                    '--queues %s', (select string_agg(x.name, ', ') from (select q.name from queues q
                         where q.environment_id = environment order by q.name limit 20) x),
                     app_word(session_user), most + 10);
         end if;
@@ -135,7 +136,8 @@ begin
         if given ~ '^dlv_[0-9a-f]{32}$' then
             select d.id into row_id from evergrant.deliveries d where d.uid = given and d.environment_id = environment;
         elsif given ~ '^[0-9]{1,18}$' then
-            select d.id into row_id from evergrant.deliveries d where d.id = given::bigint and d.environment_id = environment;
+            select d.id into row_id from evergrant.deliveries d
+            where d.id = given::bigint and d.environment_id = environment;
         end if;
         if row_id is null then return null; end if;
         return args || jsonb_build_object('delivery', row_id);
@@ -143,8 +145,8 @@ begin
     return args;
 end $$;
 
--- Checks everything, then enqueues: all jobs or none. Arrays of one length; a null is the default of its field. Keys are
--- in space 1, `<environment id>/<kind>/<key>`; limit keys become `app:<environment>:<key>`, so that no app meets
+-- Checks everything, then enqueues: all jobs or none. Arrays of one length; a null is the default of its field. Keys
+-- are in space 1, `<environment id>/<kind>/<key>`; limit keys become `app:<environment>:<key>`, so that no app meets
 -- Evergrant's or another environment's.
 create function app_enqueue(wanted text, kind_names text[], arguments jsonb[], queue_names text[], urgencies int[],
     run_ats timestamptz[], unique_keys text[], attempts int[], limit_keys text[])
@@ -170,7 +172,8 @@ begin
             with ordinality u(kind, args, queue, urgency, run_at, unique_key, most, limit_key, place),
         lateral (select case
             when u.kind is null or length(u.kind) not between 1 and 200 then 'kind needs 1 to 200 characters'
-            when jsonb_typeof(u.args) <> 'object' then format('args is a JSON %s, needs an object', jsonb_typeof(u.args))
+            when jsonb_typeof(u.args) <> 'object' then
+                format('args is a JSON %s, needs an object', jsonb_typeof(u.args))
             when octet_length(u.args::text) > 65536 then format('args has %s bytes, may have 65536: keep the data in '
                 'a table of yours and pass its id', octet_length(u.args::text))
             when u.queue !~ '^[A-Za-z0-9][A-Za-z0-9_.:-]{0,99}$' then
@@ -198,8 +201,8 @@ begin
         raise exception using errcode = 'EG105',
             message = format('one call has %s jobs, role "%s" may send %s', cardinality(kind_names), session_user,
                 most_jobs),
-            hint = format('Send them in several calls; one transaction may hold any number. Or an operator allows more: '
-                'evergrant apps allow --role %s … --batch <jobs>', app_word(session_user));
+            hint = format('Send them in several calls; one transaction may hold any number. Or an operator allows '
+                'more: evergrant apps allow --role %s … --batch <jobs>', app_word(session_user));
     end if;
     with allowed as materialized (
         select k.name, k.id, min(r.best_priority) best
@@ -244,11 +247,11 @@ begin
     end if;
 
     -- 4. Queues, in the order of their names: whoever makes two makes them in this order.
-    select array_agg(q.id order by u.place) into queue_ids
-    from unnest(queue_names) with ordinality u(name, place)
-    join (select d.name, app_queue(home.id, d.name, most_queues) id from (
-            select distinct coalesce(n, 'default') as name from unnest(queue_names) n order by 1) d) q
-        on q.name = coalesce(u.name, 'default');
+    with made as materialized (
+        select d.name, app_queue(home.id, d.name, most_queues) id
+        from (select distinct coalesce(n, 'default') as name from unnest(queue_names) n order by 1) d)
+    select array_agg(m.id order by u.place) into queue_ids
+    from unnest(queue_names) with ordinality u(name, place) join made m on m.name = coalesce(u.name, 'default');
 
     -- 5. Jobs without key, in one insert; the function for those that are due later costs a plan each time.
     select array_agg(u.place order by u.place) places, array_agg(u.queue order by u.place) queues,
@@ -257,8 +260,8 @@ begin
         array_agg(u.run_at order by u.place) run_ats, array_agg(u.args order by u.place) args
     into plain
     from (
-        select u.place::int, u.queue, u.kind, coalesce(u.urgency, 2)::smallint urgency, coalesce(u.most, 25)::smallint most,
-            'app:' || home.name || ':' || u.limit_key limit_key, u.run_at, u.args
+        select u.place::int, u.queue, u.kind, coalesce(u.urgency, 2)::smallint urgency,
+            coalesce(u.most, 25)::smallint most, 'app:' || home.name || ':' || u.limit_key limit_key, u.run_at, u.args
         from unnest(queue_ids, kind_ids, urgencies, attempts, limit_keys, run_ats, arguments, unique_keys)
             with ordinality u(queue, kind, urgency, most, limit_key, run_at, args, unique_key, place)
         where u.unique_key is null) u;
@@ -291,19 +294,22 @@ begin
     loop
         return query
             select p.place, e.o_job, e.o_what
-            from enqueue_keyed(1::smallint, alike.keys, alike.queue, alike.urgency, alike.kind, alike.args, alike.run_at,
-                alike.most, 'app:' || home.name || ':' || alike.limit_key) e
+            from enqueue_keyed(1::smallint, alike.keys, alike.queue, alike.urgency, alike.kind, alike.args,
+                alike.run_at, alike.most, 'app:' || home.name || ':' || alike.limit_key) e
             join unnest(alike.keys, alike.places) p(key, place) on p.key = e.o_key;
     end loop;
 end $$;
 
 -- == 3. The functions for apps ======================================================================================
 
+-- An app's session has what settings it likes: without `jit = off` a penalty such as that of `enable_seqscan = off`
+-- sets the compiler to work, for 300 ms.
+
 create function enqueue(kind text, args jsonb default '{}', environment text default null, queue text default 'default',
     priority int default 2, run_at timestamptz default null, unique_key text default null, max_attempts int default 25,
     limit_key text default null)
 returns bigint
-language plpgsql security definer set search_path = pg_catalog, evergrant, pg_temp as $$
+language plpgsql security definer set search_path = pg_catalog, evergrant, pg_temp set jit = off as $$
 declare
     answer bigint;
 begin
@@ -311,13 +317,13 @@ begin
     from app_enqueue($3, array[$1], array[$2], array[$4], array[$5], array[$6], array[$7], array[$8], array[$9]) e;
     return answer;
 end $$;
-comment on function enqueue is 'app: enqueues one job in the caller''s transaction and returns its id. With unique_key it '
-    'is the id of the job that does the work; null: another open transaction has the key, or this one is repeatable read; '
-    'the job is made within a second of the commit.';
+comment on function enqueue is 'app: enqueues one job in the caller''s transaction and returns its id. With unique_key '
+    'it is the id of the job that does the work; null: another open transaction has the key, or this one is repeatable '
+    'read; the job is made within a second of the commit.';
 
 create function enqueue_many(jobs jsonb, environment text default null)
 returns table (place int, job_id bigint, outcome text)
-language plpgsql security definer set search_path = pg_catalog, evergrant, pg_temp as $$
+language plpgsql security definer set search_path = pg_catalog, evergrant, pg_temp set jit = off as $$
 declare
     job jsonb;
     line int := 0;
@@ -374,10 +380,11 @@ exception when data_exception then
         hint = 'priority and max_attempts are whole numbers, run_at is a time with an offset: 2026-01-31T09:00:00Z.';
 end $$;
 comment on function enqueue_many is 'app: enqueues [{"kind", "args", "queue", "priority", "run_at", "unique_key", '
-    '"max_attempts", "limit_key"}, …], all or none; one row for each, in their order, place from 1. outcome: new, forward, '
-    'waiting, parked, again, wish.';
+    '"max_attempts", "limit_key"}, …], all or none; one row for each, in their order, place from 1. outcome: new, '
+    'forward, waiting, parked, again, wish.';
 
--- The job, when this session may see it: what a role may enqueue it may also see, cancel and retry, whoever enqueued it.
+-- The job, when this session may see it: what a role may enqueue it may also see, cancel and retry, whoever enqueued
+-- it.
 create function app_job(want bigint) returns table (
     state text, environment text, queue text, kind text, priority smallint, attempt smallint, max_attempts smallint,
     created_at timestamptz, at timestamptz, unique_key text, limit_key text, errors jsonb, args jsonb)
@@ -386,7 +393,8 @@ begin
     if not exists (select from app_rights()) then perform app_environment(null); end if;
     return query
         select f.state, e.name, q.name, k.name, f.priority, f.attempt, f.max_attempts, f.created_at, f.at,
-            case when f.space = 1 then substr(convert_from(f.ukey, 'UTF8'), length(e.id || '/' || k.name || '/') + 1) end,
+            case when f.space = 1
+                then substr(convert_from(f.ukey, 'UTF8'), length(e.id || '/' || k.name || '/') + 1) end,
             case when starts_with(f.limit_key, 'app:' || e.name || ':')
                 then substr(f.limit_key, length('app:' || e.name || ':') + 1) end,
             f.errors, f.args
@@ -403,14 +411,14 @@ create function job(job_id bigint) returns table (
     id bigint, state text, environment text, queue text, kind text, priority smallint, attempt smallint,
     max_attempts smallint, created_at timestamptz, at timestamptz, unique_key text, limit_key text, errors jsonb,
     args jsonb)
-language sql stable security definer set search_path = pg_catalog, evergrant, pg_temp as $$
+language sql stable security definer set search_path = pg_catalog, evergrant, pg_temp set jit = off as $$
     select $1, j.* from app_job($1) j
 $$;
-comment on function job is 'app: the job, one row; no row when there is none of the kinds and environments that the role '
-    'may use, or its history is dropped.';
+comment on function job is 'app: the job, one row; no row when there is none of the kinds and environments that the '
+    'role may use, or its history is dropped.';
 
 create function cancel(job_id bigint) returns text
-language plpgsql security definer set search_path = pg_catalog, evergrant, pg_temp as $$
+language plpgsql security definer set search_path = pg_catalog, evergrant, pg_temp set jit = off as $$
 begin
     if not exists (select from app_job($1)) then return 'unknown'; end if;
     return cancel_job($1);
@@ -419,7 +427,7 @@ comment on function cancel is 'app: cancels a waiting job (cancelled) or asks a 
     'ended, never there, or not of the kinds and environments that the role may use.';
 
 create function retry(job_id bigint) returns text
-language plpgsql security definer set search_path = pg_catalog, evergrant, pg_temp as $$
+language plpgsql security definer set search_path = pg_catalog, evergrant, pg_temp set jit = off as $$
 declare
     now_is text;
 begin
@@ -427,16 +435,19 @@ begin
     if not found then return 'unknown'; end if;
     if now_is <> 'discarded' then return 'not_discarded'; end if;
     if retry_discarded(null, array[$1], 1) = 1 then return 'retried'; end if;
-    return case when exists (select from jobs_discarded d where d.job_id = $1) then 'key_taken' else 'not_discarded' end;
+    return case when exists (select from jobs_discarded d where d.job_id = $1) then 'key_taken'
+        else 'not_discarded' end;
 end $$;
 comment on function retry is 'app: runs a discarded job again, attempts from 0 (retried); not_discarded; key_taken: '
     'another job has its unique key; unknown: as for cancel.';
 
--- Index jobs_ready_lane: one probe a lane, then up to 10,000 entries of it.
+-- Index jobs_ready_lane: one probe a lane, then up to 10,000 entries of it. A plan made while the table was small would
+-- read and sort the whole lane.
 create function queue_depth(environment text default null, queue text default null)
 returns table (name text, priority smallint, jobs int, is_capped boolean, oldest timestamptz)
 language plpgsql stable security definer
-set search_path = pg_catalog, evergrant, pg_temp set enable_seqscan = off as $$
+set search_path = pg_catalog, evergrant, pg_temp
+set jit = off set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off as $$
 declare
     home bigint := (select e.id from app_environment($1) e);
 begin
@@ -459,8 +470,8 @@ begin
                 order by r.queue, r.priority, r.id limit 10000) y) c
         order by 1, 2;
 end $$;
-comment on function queue_depth is 'app: jobs in line now, by queue and priority, counted up to 10,000 each, and when the '
-    'one at the head was created; of all queues of the environment, or one.';
+comment on function queue_depth is 'app: jobs in line now, by queue and priority, counted up to 10,000 each, and when '
+    'the one at the head was created; of all queues of the environment, or one.';
 
 revoke all on table app_grants from public;
 revoke all on all functions in schema evergrant from public;
