@@ -124,13 +124,14 @@ import Testing
         }
     }
 
-    @Test func `in repeatable read a job without key is enqueued, and one with key is made after the commit`()
-        async throws
-    {
+    @Test(arguments: ["repeatable read", "serializable"])
+    func `in stricter isolation a job without key is enqueued, and one with key is made after the commit`(
+        level: String
+    ) async throws {
         try await withApp { world async throws in
             let (plain, keyed) = try await world.app.transaction { transaction async throws in
                 try await transaction.execute(
-                    PostgresStatement("app", "set transaction isolation level repeatable read"))
+                    PostgresStatement("app", "set transaction isolation level \(level)"))
                 return (
                     try await world.enqueue("'mail.send'", in: transaction),
                     try await world.enqueue("'mail.send', unique_key => 'k'", in: transaction)

@@ -196,6 +196,11 @@ import Testing
             #expect(
                 try await world.fixture.record(refresh).arguments
                     == Array(#"{"connection": \#(mine.id), "generation": 4}"#.utf8))
+            let given = try await world.enqueue(
+                "'connection.refresh', '{\"connection\": \(mine.id), \"generation\": 2, \"reopens\": true}'")
+            #expect(
+                try await world.fixture.record(given).arguments
+                    == Array(#"{"connection": \#(mine.id), "generation": 2}"#.utf8))
             for given in [
                 "{\"connection\": \(stranger.id)}", "{\"connection\": \"\(stranger.uid)\"}", "{}",
                 "{\"connection\": null}", "{\"connection\": 99999999999999999999}", "{\"connection\": \"conn_x\"}",

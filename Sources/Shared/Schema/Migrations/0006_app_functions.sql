@@ -127,8 +127,8 @@ begin
             where c.id = given::bigint and c.environment_id = environment;
         end if;
         if row_id is null then return null; end if;
-        if kind = 'connection.refresh' and not args ? 'generation' then
-            args := args || jsonb_build_object('generation', newest);
+        if kind = 'connection.refresh' then  -- whether a broken connection reopens is not the app's to say
+            args := jsonb_build_object('generation', newest) || args - 'reopens';
         end if;
         return args || jsonb_build_object('connection', row_id);
     elsif kind like 'webhook.%' then
