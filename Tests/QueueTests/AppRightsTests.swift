@@ -140,6 +140,20 @@ import Testing
         }
     }
 
+    @Test func `a migrated database is closed to the public before any role is made`() async throws {
+        try await withMigratedDatabase { database in
+            let open = try await database.pool().execute(
+                PostgresStatement(
+                    "public functions",
+                    """
+                    select coalesce(string_agg(p.proname, ' '), '')
+                    from pg_proc p, aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a
+                    where p.pronamespace = 'evergrant'::regnamespace and a.grantee = 0
+                    """))
+            #expect(try open[0].decode(String.self) == "")
+        }
+    }
+
     @Test func `objects of the app's own with our names are not mistaken for ours`() async throws {
         try await withApp { world async throws in
             try await world.app.withConnection { connection async throws in
