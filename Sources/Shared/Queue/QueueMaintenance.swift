@@ -27,6 +27,7 @@ package struct QueueMaintenance: Sendable {
             let leases = try await transaction.execute(Statements.rescueLock, [.int4(Int32(clamping: limit))])
                 .map { try $0.decode(Int64.self) }
             guard !leases.isEmpty else { return 0 }
+            try await transaction.execute(Statements.rescueHolds, [.int8Array(leases)])
             return try await transaction.execute(Statements.rescueMove, [.int8Array(leases)]).value(Int.self) ?? 0
         }
         if jobs > 0 { logger.warning("jobs of dead workers were put back", metadata: ["jobs": "\(jobs)"]) }
@@ -64,6 +65,9 @@ package struct QueueMaintenance: Sendable {
 
     /// Deletes the rows of dead workers whose leases are rescued. Each minute.
     package func forgetWorkers() async throws { try await pool.execute(Statements.forgetWorkers) }
+
+    /// Deletes the rows of limits that limit nothing any more. Hourly.
+    package func forgetLimits() async throws { try await pool.execute(Statements.forgetLimits) }
 
     private func count(_ statement: PostgresStatement, _ limits: [Int]) async throws -> Int {
         try await pool.execute(statement, limits.map { .int4(Int32(clamping: $0)) }).value(Int.self) ?? 0
