@@ -268,12 +268,15 @@ def nonsense(place):
                      evil if name == "environment" else None),
                 )
                 require(error.sqlstate in ("EG101", "EG103", "EG106"), f"{name} {evil!r}: {error.sqlstate} {error}")
-            job = app.execute(
-                "select evergrant.enqueue('mail.send', %s, unique_key => %s, limit_key => %s)",
-                (json.dumps({"x": evil}), evil, evil),
-            ).fetchone()[0]
+            sql = "select evergrant.enqueue('mail.send', %s, unique_key => %s, limit_key => %s)"
+            limit = evil
+            if "\n" in evil:
+                error = refusal(app, sql, ("{}", evil, evil))
+                require(error.sqlstate == "EG106" and "limit_key" in str(error), f"{error}")
+                limit = evil.splitlines()[0]
+            job = app.execute(sql, (json.dumps({"x": evil}), evil, limit)).fetchone()[0]
             row = app.execute("select args ->> 'x', unique_key, limit_key from evergrant.job(%s)", (job,)).fetchone()
-            require(row == (evil, evil, evil), f"{row}")
+            require(row == (evil, evil, limit), f"{row}")
             # A hint is copied to a shell: there a kind is one word.
             hint = refusal(app, "select evergrant.enqueue(%s)", (evil,)).diag.message_hint
             command = hint.split("evergrant apps allow", 1)[1]

@@ -97,7 +97,7 @@ import Testing
             let jobID = try await world.enqueue("'mail.send', null, null, null, null, null, null, null, null")
             let record = try await world.fixture.record(jobID)
             #expect(record.arguments == Array("{}".utf8) && record.queue == "default" && record.priority == 2)
-            #expect(record.maximumAttempts == 25 && record.uniqueKey == nil && record.limitKey == nil)
+            #expect(record.maximumAttempts == 25 && record.uniqueKey == nil && record.limitKeys.isEmpty)
         }
     }
 
@@ -111,8 +111,8 @@ import Testing
             let other = try await world.enqueue(keyed + "'live'")
             #expect(Set([ours, first, other]).count == 3)
             #expect(try await world.enqueue(keyed + "'test'") == first)
-            #expect(try await world.fixture.record(first).limitKey == "app:test:letters")
-            #expect(try await world.fixture.record(other).limitKey == "app:live:letters")
+            #expect(try await world.fixture.record(first).limitKeys == ["app:test:letters"])
+            #expect(try await world.fixture.record(other).limitKeys == ["app:live:letters"])
             let seen = try await world.ask(
                 "select unique_key || ' ' || limit_key from evergrant.job(\(first ?? 0))", as: String.self)
             #expect(seen == "k letters")
@@ -145,6 +145,30 @@ import Testing
                 "select space || ' ' || convert_from(ukey, 'UTF8') from evergrant.jobs_ready where space is not null",
                 as: String.self)
             #expect(key == "1 \(world.test)/mail.send/k")
+        }
+    }
+
+    @Test func `an operator's limit holds for the jobs of an app that name its key`() async throws {
+        try await withApp { world async throws in
+            try await world.fixture.queue.setLimit(JobLimit(key: "app:test:letters", concurrency: 0))
+            let done = EventLog<String>()
+            let runner = world.fixture.runner([
+                ClosureHandler("mail.send") { job, _ in
+                    done.record(job.limitKeys.joined())
+                    return .complete
+                }
+            ])
+            let held = try #require(try await world.enqueue("'mail.send', limit_key => 'letters'"))
+            _ = try await world.enqueue("'mail.send', limit_key => 'cards'")
+            try await whileRunning(runner) {
+                await done.wait(for: 1)
+                try await eventually {
+                    try await world.ask("select state from evergrant.job(\(held))", as: String.self) == "parked"
+                }
+                #expect(done.events == ["app:test:cards"])
+                try await world.fixture.queue.setLimit(JobLimit(key: "app:test:letters", concurrency: 1))
+                await done.wait(for: 2)
+            }
         }
     }
 

@@ -12,7 +12,7 @@ import Testing
             let good = [
                 "'mail.send', queue => repeat('q', 100)", "'mail.send', queue => 'A-1_b:c.d'",
                 "'mail.send', unique_key => repeat('k', 500)", "'mail.send', unique_key => E'\\'; drop table x; --\\n'",
-                "'mail.send', limit_key => repeat('l', 200)", "'mail.send', max_attempts => 1",
+                "'mail.send', limit_key => repeat('ä', 100)", "'mail.send', max_attempts => 1",
                 "'mail.send', max_attempts => 1000",
                 "'mail.send', run_at => now() + interval '9 years 364 days'", "'mail.send', run_at => '1970-01-01'",
                 "'mail.send', jsonb_build_object('x', repeat('y', 65536 - 9))",
@@ -29,7 +29,9 @@ import Testing
                 "'mail.send', run_at => '-infinity'",
                 "'mail.send', unique_key => ''", "'mail.send', unique_key => repeat('k', 501)",
                 "'mail.send', unique_key => repeat('ä', 251)", "'mail.send', limit_key => ''",
-                "'mail.send', limit_key => repeat('l', 201)", "'mail.send', max_attempts => 0",
+                "'mail.send', limit_key => repeat('l', 101)",
+                "'mail.send', limit_key => E'mine\\nthe fleet''s'", "'mail.send', limit_key => E'\\x7f'",
+                "'mail.send', max_attempts => 0",
                 "'mail.send', max_attempts => 1001",
             ]
             for arguments in good {

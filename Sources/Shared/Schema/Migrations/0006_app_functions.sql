@@ -44,7 +44,7 @@ $$;
 -- A word as a shell takes it, for the commands in hints: what an app sends may end up on an operator's command line.
 create function app_word(word text) returns text language sql immutable set search_path = pg_catalog, pg_temp as $$
     select case when word ~ '^[A-Za-z0-9_.:-]+$' and left(word, 1) <> '-' then word
-        else '''' || replace(left(regexp_replace(word, '[[:cntrl:]]', '?', 'g'), 200), '''', '''\''''') || '''' end
+        else '''' || replace(left(regexp_replace(word, '[[:cntrl:]]', '?', 'g'), 200), '''', E'''\\''''') || '''' end
 $$;
 
 -- The environment named, or the only one this session may use. EG101 says the same of one that is another's and of one
@@ -184,8 +184,9 @@ begin
             when octet_length(u.unique_key) not between 1 and 500 then
                 format('unique_key has %s bytes, needs 1 to 500', octet_length(u.unique_key))
             when u.most not between 1 and 1000 then format('max_attempts is %s, needs 1 to 1000', u.most)
-            when octet_length(u.limit_key) not between 1 and 200 then
-                format('limit_key has %s bytes, needs 1 to 200', octet_length(u.limit_key))
+            -- one a line as stored: a line feed would let the app name limits of others
+            when length(u.limit_key) not between 1 and 100 or u.limit_key ~ E'[\\x01-\\x1f\\x7f]' then
+                'limit_key needs 1 to 100 characters, no control characters'
         end) f(fault)
     where f.fault is not null order by u.place limit 1;
     if found then
