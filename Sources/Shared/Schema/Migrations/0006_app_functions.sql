@@ -350,35 +350,37 @@ begin
             message = format('one call has %s bytes, may have 16777216', octet_length(jobs::text)),
             hint = 'Send them in several calls; one transaction may hold any number.';
     end if;
-    for job in select e.value from jsonb_array_elements(jobs) e loop
-        line := line + 1;
-        if jsonb_typeof(job) <> 'object' then
-            raise exception using errcode = 'EG106',
-                message = format('job %s: is a JSON %s, needs an object', line, jsonb_typeof(job));
-        end if;
-        select min(k) into unknown from jsonb_object_keys(job) k
-        where k not in ('kind', 'args', 'queue', 'priority', 'run_at', 'unique_key', 'max_attempts', 'limit_key');
-        if unknown is not null then
-            raise exception using errcode = 'EG106',
-                message = format('job %s: unknown field "%s"', line, left(unknown, 80)),
-                hint = 'Fields are kind, args, queue, priority, run_at, unique_key, max_attempts and limit_key.';
-        end if;
-        kinds[line] := job ->> 'kind';
-        arguments[line] := nullif(job -> 'args', 'null');
-        queues[line] := job ->> 'queue';
-        urgencies[line] := (job ->> 'priority')::int;
-        run_ats[line] := (job ->> 'run_at')::timestamptz;
-        unique_keys[line] := job ->> 'unique_key';
-        attempts[line] := (job ->> 'max_attempts')::int;
-        limit_keys[line] := job ->> 'limit_key';
-    end loop;
+    begin
+        for job in select e.value from jsonb_array_elements(jobs) e loop
+            line := line + 1;
+            if jsonb_typeof(job) <> 'object' then
+                raise exception using errcode = 'EG106',
+                    message = format('job %s: is a JSON %s, needs an object', line, jsonb_typeof(job));
+            end if;
+            select min(k) into unknown from jsonb_object_keys(job) k
+            where k not in ('kind', 'args', 'queue', 'priority', 'run_at', 'unique_key', 'max_attempts', 'limit_key');
+            if unknown is not null then
+                raise exception using errcode = 'EG106',
+                    message = format('job %s: unknown field "%s"', line, left(unknown, 80)),
+                    hint = 'Fields are kind, args, queue, priority, run_at, unique_key, max_attempts and limit_key.';
+            end if;
+            kinds[line] := job ->> 'kind';
+            arguments[line] := nullif(job -> 'args', 'null');
+            queues[line] := job ->> 'queue';
+            urgencies[line] := (job ->> 'priority')::int;
+            run_ats[line] := (job ->> 'run_at')::timestamptz;
+            unique_keys[line] := job ->> 'unique_key';
+            attempts[line] := (job ->> 'max_attempts')::int;
+            limit_keys[line] := job ->> 'limit_key';
+        end loop;
+    exception when data_exception then
+        raise exception using errcode = 'EG106', message = format('job %s: %s', line, sqlerrm),
+            hint = 'priority and max_attempts are whole numbers, run_at is a time: 2026-01-31T09:00:00Z.';
+    end;
     return query
         select e.place, e.job_id, e.outcome
         from app_enqueue(environment, kinds, arguments, queues, urgencies, run_ats, unique_keys, attempts, limit_keys) e
         order by e.place;
-exception when data_exception then
-    raise exception using errcode = 'EG106', message = format('job %s: %s', line, sqlerrm),
-        hint = 'priority and max_attempts are whole numbers, run_at is a time with an offset: 2026-01-31T09:00:00Z.';
 end $$;
 comment on function enqueue_many is 'app: enqueues [{"kind", "args", "queue", "priority", "run_at", "unique_key", '
     '"max_attempts", "limit_key"}, …], all or none; one row for each, in their order, place from 1. outcome: new, '
