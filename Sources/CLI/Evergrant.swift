@@ -20,7 +20,7 @@ struct Evergrant: AsyncParsableCommand {
                 name: "Set-up",
                 subcommands: [MigrateCommand.self, DoctorCommand.self, APIKeysCommand.self, AppsCommand.self]),
             CommandGroup(name: "Looking and repairing", subcommands: [ConnectionsCommand.self, JobsCommand.self]),
-            CommandGroup(name: "Testing", subcommands: [SandboxCommand.self]),
+            CommandGroup(name: "Testing", subcommands: [SandboxCommand.self, BenchCommand.self]),
         ])
 
     static func main() async {

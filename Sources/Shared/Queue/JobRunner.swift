@@ -52,6 +52,7 @@ package final class JobRunner: Service {
             await withTaskGroup(of: Void.self) { services in
                 services.addTask { await self.beatLoop() }
                 services.addTask { await self.scoutLoop() }
+                if configuration.listens { services.addTask { await self.listen() } }
                 await withTaskGroup(of: Void.self) { work in
                     work.addTask { await self.settleLoop() }
                     work.addTask {
@@ -77,7 +78,21 @@ package final class JobRunner: Service {
     package func drain() { state.drain() }
 
     /// Looks for jobs now instead of at the next poll.
-    package func wake() { state.ringScout() }
+    package func wake() {
+        state.withLock { $0.searching.nextPoll = BootInstant(nanoseconds: 0) }
+        state.ringScout()
+    }
+
+    /// Looks for jobs whenever an enqueue says that a lane has filled, on a connection of its own.
+    private func listen() async {
+        let notifications = pool.notifications(on: [WakeUp.channel])
+        await withTaskGroup(of: Void.self) { group in
+            group.addTask { for await _ in notifications { self.wake() } }
+            group.addTask { await self.state.listenBell.wait() }
+            await group.next()
+            group.cancelAll()
+        }
+    }
 
     /// Registers the worker; false when told to stop before that.
     private func start() async -> Bool {
@@ -102,7 +117,7 @@ package final class JobRunner: Service {
         let sent = BootInstant.now()
         let kinds = handlers.keys.compactMap(queue.names.kind).sorted()
         let row = try await pool.execute(
-            Statements.register, [.text(configuration.name), .int4Array(kinds)]
+            Statements.registerRunner, [.text(configuration.name), .int4Array(kinds)]
         ).first
         guard let workerID = try row?.decode(Int64.self) else {
             throw QueueError(.inconsistent, "registering a worker returned no id")

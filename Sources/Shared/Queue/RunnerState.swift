@@ -55,6 +55,8 @@ final class RunnerState: Sendable {
     let scoutBell = Bell()
     /// Rung when the runner stops.
     let beatBell = Bell()
+    /// Rung when the runner stops.
+    let listenBell = Bell()
 
     init(_ configuration: JobRunnerConfiguration) {
         self.configuration = configuration
@@ -79,6 +81,7 @@ final class RunnerState: Sendable {
         settleBell.ring()
         scoutBell.ring()
         beatBell.ring()
+        if phase == .stopped { listenBell.ring() }
     }
 
     /// Stops claiming. Idempotent.
