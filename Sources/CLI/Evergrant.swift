@@ -17,7 +17,9 @@ struct Evergrant: AsyncParsableCommand {
                 name: "Processes",
                 subcommands: [UpCommand.self, FrontCommand.self, SchedulerCommand.self, WorkerCommand.self]),
             CommandGroup(name: "Set-up", subcommands: [MigrateCommand.self, DoctorCommand.self, APIKeysCommand.self]),
-            CommandGroup(name: "Looking and repairing", subcommands: [ConnectionsCommand.self, JobsCommand.self]),
+            CommandGroup(
+                name: "Looking and repairing",
+                subcommands: [ConnectionsCommand.self, JobsCommand.self, SchedulesCommand.self]),
             CommandGroup(name: "Testing", subcommands: [SandboxCommand.self]),
         ])
 
