@@ -185,7 +185,7 @@ let targets: [Target] = [
             "Catalog", "Vault", "Egress", "Postgres", "Schema", "Pacing", "Credentials", "TestSupport", hummingbird,
         ]),
     tests("Bootstrap", ["Bootstrap", "Credentials", "Pacing", logging, metrics]),
-    tests("CLI", ["CLI", "Bootstrap", "TestSupport", "EmbeddedPostgres"]),
+    tests("CLI", ["CLI", "Bootstrap", "Postgres", "TestSupport", "EmbeddedPostgres"]),
     tests(
         "Fleet",
         [
