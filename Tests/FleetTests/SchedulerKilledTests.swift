@@ -1,7 +1,9 @@
 import Foundation
+import Lifecycle
 import LifecycleSupport
 import Postgres
 import Queue
+import Store
 import Testing
 
 /// Schedulers as processes: no leader, so no death is noticed.
