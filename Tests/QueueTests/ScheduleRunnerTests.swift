@@ -81,7 +81,8 @@ import Testing
                     }
                 }
                 try await eventually(within: .seconds(50)) {
-                    try await fixture.count("schedule_ticks") >= 400
+                    // The killer may meet this one as well.
+                    (try? await fixture.count("schedule_ticks")) ?? 0 >= 400
                 }
                 group.cancelAll()
                 try await group.waitForAll()
