@@ -10,6 +10,7 @@ struct LifeShape: Sendable {
     static let ceiling = "libpq in C, one commit"
 
     let database: QueueDatabase
+    let server: BenchmarkServer
     let options: QueueBenchmarkOptions
     let say: @Sendable (String) -> Void
 
@@ -26,6 +27,7 @@ struct LifeShape: Sendable {
         var statements: [Throughput] = []
         var ours: [Throughput] = []
         var settings = ""
+        var others: [[PublicQueue.Round]] = PublicQueue.all.map { _ in [] }
         for pair in 1...max(1, options.pairs) {
             try await database.reset()
             ceiling.append(try await drive(QUEUE_CEILING_LIFE, batch: batch, loop))
@@ -39,6 +41,14 @@ struct LifeShape: Sendable {
             statements.append(
                 try await StatementLoop(batch: batch, connections: options.runners).run(
                     on: database, seconds: options.seconds))
+            if options.python != nil {
+                for (place, queue) in PublicQueue.all.enumerated() {
+                    others[place].append(
+                        try await queue.run(
+                            .init(shape: Self.shape, batch: batch, seconds: options.seconds), on: server,
+                            meter: database.meter, options))
+                }
+            }
             say(
                 "life, batch \(batch), \(pair) of \(options.pairs): C \(Int(ceiling.last?.rate ?? 0)) jobs/s, "
                     + "evergrant \(Int(ours.last?.rate ?? 0))")
@@ -56,6 +66,9 @@ struct LifeShape: Sendable {
             figure("Postgres module", "as C in one commit, rows decoded", statements),
             figure(Self.ours, settings, ours),
         ]
+            + others.compactMap { rounds in
+                rounds.first.map { figure($0.subject, $0.settings, rounds.map(\.throughput)) }
+            }
     }
 
     private func drive(_ mode: queue_ceiling_mode, batch: Int, _ loop: ClosedLoop) async throws -> Throughput {

@@ -22,6 +22,9 @@ package struct QueueBenchmarkOptions: Sendable {
     package var probes = 500
     /// `rescue`: workers killed.
     package var kills = 3
+    /// `rescue`: how often the killed worker beats, and how long the observer waits for the next; production's.
+    package var beatInterval: Duration = .seconds(5)
+    package var patience: Duration = .seconds(20)
     /// `noisy`: jobs of the other environment, and jobs of ours.
     package var noise = 100_000
     package var singles = 50
