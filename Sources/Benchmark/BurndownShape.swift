@@ -48,7 +48,7 @@ struct BurndownShape: Sendable {
                 measures: Throughput.measures(rounds, ceiling: ceiling))
         }
         return [
-            figure("libpq in C", "\(options.runners) connections", ceiling),
+            figure("libpq in C", "\(options.connections) connections", ceiling),
             figure(LifeShape.ours, settings, ours),
         ]
             + others.compactMap { rounds in
@@ -60,7 +60,7 @@ struct BurndownShape: Sendable {
 
     private func drive(_ jobs: Int) async throws -> Throughput {
         let ceiling = Ceiling(
-            mode: QUEUE_CEILING_DRAIN, connections: options.runners, batch: Self.batch, seconds: 3600, total: jobs)
+            mode: QUEUE_CEILING_DRAIN, connections: options.connections, batch: Self.batch, seconds: 3600, total: jobs)
         let (figures, consumption) = try await database.meter.measure { try await ceiling.run(on: database) }
         try await database.check(finished: jobs, waiting: 0, after: "the burn-down in C")
         return Throughput(jobs: jobs, seconds: figures.seconds, consumption: consumption)
@@ -70,7 +70,8 @@ struct BurndownShape: Sendable {
         let gate = Gate(ahead: 0, step: Self.batch)
         let fleet = RunnerFleet(options.runners, on: database, handlers: [NoOpHandler { _ in gate.finish() }]) {
             $0.claimBatch = Self.batch
-            $0.concurrency = 2 * Self.batch
+            $0.exchanges = options.exchanges
+            $0.concurrency = 2 * options.exchanges * Self.batch
         }
         let (seconds, consumption) = try await database.meter.measure {
             let began = BootInstant.now()

@@ -7,6 +7,7 @@ import Queue
 struct ClosedLoop: Sendable {
     var batch: Int
     var runners: Int
+    var exchanges: Int
     var enqueuers: Int
     /// Nil: claims of `batch` jobs, two of them at a time.
     var configuration: JobRunnerConfiguration?
@@ -29,7 +30,9 @@ struct ClosedLoop: Sendable {
                 $0 = configuration
             } else {
                 $0.claimBatch = batch
-                $0.concurrency = 2 * batch
+                $0.exchanges = exchanges
+                // One batch under way for each round trip, and one being performed.
+                $0.concurrency = 2 * exchanges * batch
             }
         }
         let pool = database.workerPool(connections: enqueuers)

@@ -19,7 +19,8 @@ struct HeldSnapshotShape: Sendable {
 
     private func ours(_ isHeld: Bool) async throws -> Figure {
         try await database.reset()
-        let loop = ClosedLoop(batch: Self.batch, runners: options.runners, enqueuers: options.enqueuers)
+        let loop = ClosedLoop(
+            batch: Self.batch, runners: options.runners, exchanges: options.exchanges, enqueuers: options.enqueuers)
         let outcome = try await held(isHeld) { try await loop.run(on: database, seconds: options.holdSeconds) }
         return figure(LifeShape.ours, outcome.settings, isHeld, outcome.samples, outcome.throughput)
     }
@@ -27,7 +28,7 @@ struct HeldSnapshotShape: Sendable {
     private func ceiling(_ isHeld: Bool) async throws -> Figure {
         try await database.reset()
         let ceiling = Ceiling(
-            mode: QUEUE_CEILING_LIFE, connections: options.runners, batch: Self.batch, seconds: options.holdSeconds)
+            mode: QUEUE_CEILING_LIFE, connections: options.connections, batch: Self.batch, seconds: options.holdSeconds)
         let (figures, consumption) = try await held(isHeld) {
             try await database.meter.measure { try await ceiling.run(on: database) }
         }
@@ -35,7 +36,7 @@ struct HeldSnapshotShape: Sendable {
             finished: figures.settledInAll, waiting: figures.enqueuedInAll - figures.settledInAll,
             after: "the ceiling with a held snapshot")
         return figure(
-            LifeShape.ceiling, "\(options.runners) connections", isHeld, figures.samples,
+            LifeShape.ceiling, "\(options.connections) connections", isHeld, figures.samples,
             Throughput(
                 jobs: figures.settled, seconds: figures.seconds, consumption: consumption,
                 consumedJobs: figures.settledInAll))

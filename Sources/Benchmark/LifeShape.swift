@@ -21,7 +21,8 @@ struct LifeShape: Sendable {
     }
 
     private func run(batch: Int) async throws -> [Figure] {
-        let loop = ClosedLoop(batch: batch, runners: options.runners, enqueuers: options.enqueuers)
+        let loop = ClosedLoop(
+            batch: batch, runners: options.runners, exchanges: options.exchanges, enqueuers: options.enqueuers)
         var ceiling: [Throughput] = []
         var split: [Throughput] = []
         var statements: [Throughput] = []
@@ -39,7 +40,7 @@ struct LifeShape: Sendable {
             split.append(try await drive(QUEUE_CEILING_SPLIT, batch: batch, loop))
             try await database.reset()
             statements.append(
-                try await StatementLoop(batch: batch, connections: options.runners).run(
+                try await StatementLoop(batch: batch, connections: options.connections).run(
                     on: database, seconds: options.seconds))
             if options.python != nil {
                 for (place, queue) in PublicQueue.all.enumerated() {
@@ -59,10 +60,11 @@ struct LifeShape: Sendable {
                 measures: Throughput.measures(rounds, ceiling: ceiling))
         }
         return [
-            figure(Self.ceiling, "\(options.runners) connections, enqueue + settle + claim in one pipeline", ceiling),
+            figure(
+                Self.ceiling, "\(options.connections) connections, enqueue + settle + claim in one pipeline", ceiling),
             figure(
                 "libpq in C, two commits",
-                "\(options.enqueuers) connections enqueue, \(options.runners) settle and claim", split),
+                "\(options.enqueuers) connections enqueue, \(options.connections) settle and claim", split),
             figure("Postgres module", "as C in one commit, rows decoded", statements),
             figure(Self.ours, settings, ours),
         ]
@@ -73,7 +75,7 @@ struct LifeShape: Sendable {
 
     private func drive(_ mode: queue_ceiling_mode, batch: Int, _ loop: ClosedLoop) async throws -> Throughput {
         let ceiling = Ceiling(
-            mode: mode, connections: options.runners, enqueuers: options.enqueuers, batch: batch,
+            mode: mode, connections: options.connections, enqueuers: options.enqueuers, batch: batch,
             seconds: options.seconds, ahead: loop.ahead)
         let (figures, consumption) = try await database.meter.measure { try await ceiling.run(on: database) }
         try await database.check(

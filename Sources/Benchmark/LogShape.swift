@@ -30,7 +30,8 @@ struct LogShape: Sendable {
             for _ in 0..<options.pairs {
                 try await database.reset()
                 let before = try await fullPageImages()
-                let loop = ClosedLoop(batch: batch, runners: options.runners, enqueuers: options.enqueuers)
+                let loop = ClosedLoop(
+                    batch: batch, runners: options.runners, exchanges: options.exchanges, enqueuers: options.enqueuers)
                 let outcome = try await loop.run(on: database, seconds: options.seconds)
                 bytes.append(outcome.throughput.consumption.wal / Double(max(1, outcome.throughput.jobs)))
                 if let before, let after = try await fullPageImages() {

@@ -40,7 +40,7 @@ struct PickupShape: Sendable {
     /// Jobs a second that one such runner keeps up with, enqueued in tens.
     private func capacity() async throws -> Double {
         try await database.reset()
-        var loop = ClosedLoop(batch: 10, runners: 1, enqueuers: options.enqueuers)
+        var loop = ClosedLoop(batch: 10, runners: 1, exchanges: 2, enqueuers: options.enqueuers)
         loop.configuration = JobRunnerConfiguration()
         return try await loop.run(on: database, seconds: options.seconds).throughput.rate
     }

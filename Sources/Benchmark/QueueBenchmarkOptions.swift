@@ -34,8 +34,12 @@ package struct QueueBenchmarkOptions: Sendable {
     /// This program with the arguments that make it `BenchmarkChild.run`; empty: shapes that need a second process fail.
     package var childCommand: [String] = []
     /// Our own side's shape.
-    package var runners = 4
+    package var runners = 1
+    /// Round trips at a time of each runner.
+    package var exchanges = 4
     package var enqueuers = 4
+    /// Connections that settle and claim, and as many has the side in C.
+    package var connections: Int { runners * exchanges }
 
     package init() {}
 }

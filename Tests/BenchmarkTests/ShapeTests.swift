@@ -24,6 +24,7 @@ import Testing
         options.pairs = 2
         options.batches = [1, 10]
         options.runners = 2
+        options.exchanges = 1
         options.enqueuers = 2
         options.jobs = 1000
         options.backlog = 2000
