@@ -63,6 +63,7 @@ package struct QueueBenchmark: Sendable {
         case .pickup: try await PickupShape(database: database, server: server, options: options, say: say).run()
         case .rescue: try await RescueShape(database: database, options: options, say: say).run()
         case .wal: try await LogShape(database: database, server: server, options: options, say: say).run()
+        case .limits: try await LimitsShape(database: database, options: options, say: say).run()
         case .noisy: try await NoisyShape(database: database, options: options, say: say).run()
         }
     }

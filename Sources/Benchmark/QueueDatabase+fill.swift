@@ -5,7 +5,9 @@ extension QueueDatabase {
     /// Puts `count` jobs of the usual kind in line, on the server's side, in slices of a million; the ids of the first and
     /// the last. Then a checkpoint, so that writing them back is not part of what is measured next.
     @discardableResult
-    func fill(_ count: Int, environmentID: Int64 = environmentID) async throws -> ClosedRange<Int64> {
+    func fill(_ count: Int, environmentID: Int64 = environmentID, limitKey: String? = nil) async throws -> ClosedRange<
+        Int64
+    > {
         let (_, kind) = try await names()
         let queues = try await pool.execute(
             HotPath.nameQueues, [.int8Array([environmentID]), .textArray([Self.queueName])])
@@ -23,11 +25,14 @@ extension QueueDatabase {
                     "fill queue",
                     """
                     with filled as (
-                        insert into evergrant.jobs_ready (queue, kind, priority, args)
-                        select $1, $2, 2, $3[1 + n % cardinality($3)] from generate_series(1, $4) n returning id)
+                        insert into evergrant.jobs_ready (queue, kind, priority, limit_key, args)
+                        select $1, $2, 2, $5, $3[1 + n % cardinality($3)] from generate_series(1, $4) n returning id)
                     select min(id), max(id) from filled
                     """),
-                [.int4(queue), .int4(kind), .jsonbArray(payloads), .int4(Int32(slice))])
+                [
+                    .int4(queue), .int4(kind), .jsonbArray(payloads), .int4(Int32(slice)),
+                    .optional(limitKey) { .text($0) },
+                ])
             guard let (low, high) = try rows.first?.decode(Int64.self, Int64.self) else { continue }
             first = first ?? low
             last = high

@@ -16,4 +16,6 @@ package enum QueueShape: String, CaseIterable, Sendable {
     case wal
     /// One job of an environment beside another environment's backlog.
     case noisy
+    /// Limits over several runners: that they hold, and what they cost.
+    case limits
 }

@@ -118,6 +118,15 @@ import Testing
         #expect(report.figures.first?.measure("jobs")?.median == 3)
     }
 
+    @Test func `limits hold, in number and in rate, and every job under them runs`() async throws {
+        var options = try await Self.options(.limits)
+        options.jobs = 2000
+        let report = try await Self.run(options)
+        let most = try #require(report.figures.first?.measure("most at once")).median
+        #expect((1...Double(LimitsShape.concurrency)).contains(most))
+        #expect(report.figures.suffix(2).map(\.subject) == ["no key", "one key with room for all"])
+    }
+
     @Test func `a shape that needs a second process says so when there is no command for it`() async throws {
         var options = try await Self.options(.rescue)
         options.childCommand = []
