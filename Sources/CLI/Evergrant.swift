@@ -18,7 +18,7 @@ struct Evergrant: AsyncParsableCommand {
                 subcommands: [UpCommand.self, FrontCommand.self, SchedulerCommand.self, WorkerCommand.self]),
             CommandGroup(name: "Set-up", subcommands: [MigrateCommand.self, DoctorCommand.self, APIKeysCommand.self]),
             CommandGroup(name: "Looking and repairing", subcommands: [ConnectionsCommand.self, JobsCommand.self]),
-            CommandGroup(name: "Testing", subcommands: [SandboxCommand.self]),
+            CommandGroup(name: "Testing", subcommands: [SandboxCommand.self, BenchCommand.self]),
         ])
 
     static func main() async {

@@ -31,6 +31,7 @@ struct JobHousekeeper: Sendable {
                 try await maintenance.makeHistory()
                 try await maintenance.dropHistory(completedDays: completedDays, otherDays: otherDays)
                 try await maintenance.forgetWorkers()
+                try await maintenance.forgetLimits()
                 return false
             },
         ]

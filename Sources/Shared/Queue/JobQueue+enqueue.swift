@@ -36,10 +36,23 @@ extension JobQueue {
                 return results
             }
         }
-        return try results.map {
+        let enqueued = try results.map {
             guard let result = $0 else { throw QueueError(.inconsistent, "enqueue answered for too few jobs") }
             return result
         }
+        if transaction == nil { await wakeRunners(try edges(of: jobs, enqueued)) }
+        return enqueued
+    }
+
+    /// The lanes that got new jobs to run now.
+    private func edges(of jobs: [NewJob], _ enqueued: [EnqueuedJob]) throws -> [WakeUp.Edge] {
+        var first: [Lane: Int64] = [:]
+        for (job, result) in zip(jobs, enqueued) where result.outcome == .new && job.runAt == nil {
+            guard let jobID = result.jobID else { continue }
+            let lane = Lane(queue: try queueID(job), priority: job.priority)
+            first[lane] = min(first[lane] ?? jobID, jobID)
+        }
+        return first.map { WakeUp.Edge(lane: $0.key, firstID: $0.value) }
     }
 
     /// Jobs that one statement enqueues.
@@ -56,7 +69,7 @@ extension JobQueue {
         let priority: Int16
         let runAt: Date?
         let maximumAttempts: Int16
-        let limitKey: String?
+        let limitKeys: [String]
     }
 
     private func batches(of jobs: [NewJob]) throws -> [Batch] {
@@ -70,7 +83,8 @@ extension JobQueue {
             }
             let group = KeyedGroup(
                 queue: QueueName(environmentID: job.environmentID, name: job.queue), kind: job.kind,
-                priority: job.priority, runAt: job.runAt, maximumAttempts: job.maximumAttempts, limitKey: job.limitKey)
+                priority: job.priority, runAt: job.runAt, maximumAttempts: job.maximumAttempts, limitKeys: job.limitKeys
+            )
             if groups[group] == nil { order.append(group) }
             groups[group, default: []].append(position)
         }
@@ -89,7 +103,7 @@ extension JobQueue {
             var parameters: [PostgresParameter] = [
                 .int4Array(try mine.map(queueID)), .int4Array(try mine.map(kindID)),
                 .int2Array(mine.map(\.priority)), .int2Array(mine.map(\.maximumAttempts)),
-                .textArray(mine.map(\.limitKey)),
+                .textArray(mine.map(\.storedLimitKeys)),
             ]
             if scheduled { parameters.append(.timestamptzArray(mine.map(\.runAt))) }
             parameters.append(.jsonbArray(mine.map(\.arguments)))
@@ -106,7 +120,7 @@ extension JobQueue {
                     .int2(first.priority), .int4(try kindID(first)),
                     .jsonbArray(positions.map { jobs[$0].arguments }),
                     .optional(first.runAt) { .timestamptz($0) }, .int2(first.maximumAttempts),
-                    .optional(first.limitKey) { .text($0) },
+                    .optional(first.storedLimitKeys) { .text($0) },
                 ])
             var answers: [[UInt8]: EnqueuedJob] = [:]
             for row in rows {
@@ -147,6 +161,7 @@ extension NewJob {
         // The loose index scan over lanes uses the outermost priorities as its ends.
         try require((-1000...1000).contains(priority), "priority is \(priority), needs -1000 to 1000")
         try require(uniqueKey.map { (1...500).contains($0.utf8.count) } ?? true, "uniqueKey needs 1 to 500 bytes")
-        try require(limitKey.map { (1...500).contains($0.utf8.count) } ?? true, "limitKey needs 1 to 500 bytes")
+        try require(limitKeys.count <= 4, "limitKeys has \(limitKeys.count) names, at most 4 are possible")
+        try require(limitKeys.allSatisfy(JobLimit.isValid(key:)), "limitKeys needs \(JobLimit.keyRule)")
     }
 }

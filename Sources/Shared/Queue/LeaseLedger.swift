@@ -2,7 +2,7 @@ import Pacing
 
 /// What is to be written for one job, decided from its handler's outcome.
 struct Settlement: Sendable, Hashable {
-    /// As in `settle_rows`: 0 completed, 1 retry, 2 snooze, 4 give back, 5 discard, 6 cancelled.
+    /// As in `settle_rows`: 0 completed, 1 retry, 2 snooze, 3 park, 4 give back, 5 discard, 6 cancelled.
     let act: Int16
     let delay: Double
     /// JSON of the failure.
@@ -31,6 +31,8 @@ struct LeaseLedger: Sendable {
         /// A handler settled, or began to settle, in a transaction of its own.
         var touched = false
         var completed = 0
+        /// Some of its jobs hold room under a limit, which their settling gives back.
+        var limited = false
         /// Under way to the database.
         var sending = false
         /// Rescued: nothing of it is settled any more.
@@ -52,6 +54,8 @@ struct LeaseLedger: Sendable {
         let jobs: [(jobID: Int64, settlement: Settlement)]
         /// Nothing of the lease is running or to be settled after this: close it.
         let last: Bool
+        /// Settling it may make room under a limit.
+        let limited: Bool
     }
 
     private var entries: [Int64: Entry] = [:]
@@ -104,6 +108,14 @@ struct LeaseLedger: Sendable {
         return true
     }
 
+    /// Jobs of the lease take room under limits: it goes in part from now on.
+    mutating func limit(_ leaseID: Int64) {
+        entries[leaseID]?.touched = true
+        entries[leaseID]?.limited = true
+    }
+
+    func isLimited(_ leaseID: Int64) -> Bool { entries[leaseID]?.limited ?? false }
+
     // MARK: Settling
 
     /// Leases to settle with the next claim, marked as under way.
@@ -127,7 +139,7 @@ struct LeaseLedger: Sendable {
             parts.append(
                 Part(
                     lease: LeaseReference(leaseID: id, workerID: entry.workerID), jobs: entry.pending,
-                    last: entry.running.isEmpty))
+                    last: entry.running.isEmpty, limited: entry.limited))
             count += max(1, entry.pending.count)
             entries[id]?.sending = true
             entries[id]?.touched = true

@@ -29,6 +29,15 @@ extension Settlement {
     /// Seconds, at most a hundred years: a time that Postgres cannot hold would make the settle fail for ever.
     private static func bounded(_ delay: Duration) -> Double { min(max(0, delay.seconds), 100 * 365.25 * 86_400) }
 
+    /// Out of everybody's way: `kind` or `limit` until that pause is lifted, `wait` until the key has room.
+    static func parked(reason: String, key: String) -> Settlement {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+        // Two strings always encode.
+        let note = (try? encoder.encode(["reason": reason, "key": key])).map { [UInt8]($0) }
+        return Settlement(act: 3, delay: 0, note: note)
+    }
+
     /// Again later, without an attempt, and why.
     static func snoozed(_ duration: Duration, because failure: JobFailure) -> Settlement {
         Settlement(act: 2, delay: duration.seconds, note: failure.json)

@@ -4,7 +4,7 @@ extension Statements {
     // MARK: Workers
 
     static let register = PostgresStatement(
-        "register worker", "insert into evergrant.workers (name) values ($1) returning id")
+        "register worker", "insert into evergrant.workers (name, kinds) values ($1, $2::int[]) returning id")
 
     /// No row: declared dead.
     static let beat = PostgresStatement(
@@ -51,6 +51,10 @@ extension Statements {
         where not exists (select from evergrant.workers w where w.id = l.worker and not w.dead)
         order by l.id limit $1 for update of l skip locked
         """)
+
+    /// Between them: room under limits goes back. $1 leases. Limits FOR UPDATE by key.
+    static let rescueHolds = PostgresStatement(
+        "free room of dead workers", "select evergrant.free_holds($1::bigint[], null)")
 
     /// Second, with its own snapshot: a settle has either committed its mark before the first statement had the lease, or
     /// finds no lease. A crash counts as an attempt only from the third on.
