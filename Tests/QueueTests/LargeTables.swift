@@ -42,6 +42,12 @@ struct LargeTables: Sendable {
             select 20000000 + g, 'kind', 'k' || g % 500,
                 evergrant.fresh_job(20000000 + g, 1 + g % 50, 1 + g % 5, 2::smallint, 25::smallint, null, null, null, '{}')
             from generate_series(\(first), \(last) / 2) g;
+            insert into evergrant.jobs_parked (job_id, reason, limit_key, job)
+            select 25000000 + g, 'wait', 'w' || g % 500,
+                evergrant.fresh_job(25000000 + g, 1 + g % 50, 1 + g % 5, 2::smallint, 25::smallint, null, null,
+                    'w' || g % 500, '{}')
+            from generate_series(\(first), \(last) / 2) g;
+            select evergrant.set_limit('w' || g, 10, null, null) from generate_series(\(first), \(min(last, 500))) g;
             insert into evergrant.jobs_discarded (job_id, job)
             select 30000000 + g,
                 evergrant.fresh_job(30000000 + g, 1 + g % 50, 1 + g % 5, 2::smallint, 25::smallint, null, null, null, '{}')

@@ -35,13 +35,13 @@ extension PlanTableTests {
         ) { transaction, things in try await transaction.execute(statement, parameters(things)) }
     }
 
-    static let table: [Row] = names + enqueues + exchanges + settles + duties + operations + lists
+    static let table: [Row] = names + enqueues + exchanges + settles + duties + limits + operations + lists
 
     private static let names: [Row] = [
-        row(Statements.nameQueues, "", ["queues_environment_name"], isPlain: true) { _ in
+        row(Statements.nameQueues, isPlain: true) { _ in
             [.int8Array([3, 7777]), .textArray(["default", "new"])]
         },
-        row(Statements.nameKinds, "", ["job_kinds_name"], isPlain: true) { _ in [.textArray(["k1", "new"])] },
+        row(Statements.nameKinds, isPlain: true) { _ in [.textArray(["k1", "new"])] },
         row(Statements.findQueues, isPlain: true) { _ in [.int4Array([1, 2])] },
         row(Statements.findKinds, isPlain: true) { _ in [.int4Array([1, 2])] },
         row(Statements.environmentQueues, isPlain: true) { _ in [.int8(3)] },
@@ -99,6 +99,9 @@ extension PlanTableTests {
                 .float8($0.server),
             ]
         },
+        row(Statements.notify, "", ["jobs_ready_lane"], isPlain: true) { _ in
+            [.text("evergrant_test"), .int4Array([1, 2]), .int2Array([2, 2]), .int8Array([30_000, 99_000_000])]
+        },
         row(Statements.strayLeases) { [.int8($0.worker), .int8Array([$0.lease])] },
         row(Statements.releaseLeases, "", ["leases_pkey", "lease_marks_pkey"]) {
             [.int8Array([$0.whole]), .int8($0.worker)]
@@ -144,6 +147,33 @@ extension PlanTableTests {
         ("nowhere", 99_000_000, ["jobs_ready_again"]),
     ]
 
+    /// A limit with room for ten beside waiting jobs of five hundred keys.
+    private static let limits: [Row] = [
+        row(Statements.controls) { _ in [] },
+        row(Statements.pauses) { _ in [] },
+        row(Statements.limitedKeys) { _ in [.int8(-1)] },
+        row(Statements.admit, "", ["leases_pkey"]) { things in
+            [
+                .int8(things.lease), .int8(things.worker), .int8Array(things.jobs),
+                .textArray(things.jobs.map { _ in "w7" }),
+            ]
+        },
+        row(Statements.claimParked, "", ["jobs_parked_turn"]) { [.int8($0.worker), .int4(20), .null] },
+        row(Statements.claimParked, "after a key", ["jobs_parked_turn"]) {
+            [.int8($0.worker), .int4(20), .text("w100")]
+        },
+        row(Statements.rescueHolds) { [.int8Array([$0.lost])] },
+        row(Statements.setLimit, isPlain: true) { _ in [.text("w7"), .int4(5), .null, .null] },
+        row(Statements.blockLimit, isPlain: true) { _ in [.text("w7"), .float8(5), .text("429")] },
+        row(Statements.removeLimit, isPlain: true) { _ in [.text("w7")] },
+        row(Statements.forgetLimits) { _ in [] },
+        row(Statements.pause, isPlain: true) { _ in [.text("limit"), .text("w7")] },
+        row(Statements.resume, "limit", ["jobs_parked_reason"], isPlain: true) { _ in
+            [.text("limit"), .text("w7"), .int4(100)]
+        },
+        row(Statements.limits, isPlain: true) { _ in [.null, .int4(50)] },
+    ]
+
     private static let operations: [Row] =
         places.map { place in
             // The history is found by ranges of pages: jobs_finished_*_job_id_finished_at_idx.
@@ -154,13 +184,14 @@ extension PlanTableTests {
         } + [
             row(Statements.find, "running", isPlain: true) { [.int8($0.jobs[0])] },
             row(Statements.cancel, "running", isPlain: true) { [.int8($0.jobs[0])] },
-            row(Statements.retry, "of a kind", ["jobs_discarded_pkey"], isPlain: true) { _ in
+            // The function has one plan for all its filters: it reads discarded jobs, by id, up to the last one wanted.
+            row(Statements.retry, "of a kind", isPlain: true, reads: ["jobs_discarded"]) { _ in
                 [.int4(2), .null, .int4(100)]
             },
-            row(Statements.retry, "by id", ["jobs_discarded_pkey"], isPlain: true) { _ in
+            row(Statements.retry, "by id", isPlain: true, reads: ["jobs_discarded"]) { _ in
                 [.null, .int8Array([30_000_100, 30_020_000]), .int4(2)]
             },
-            row(PostgresStatement("resume", "select evergrant.resume($1, $2, $3)"), "", ["jobs_parked_reason"]) { _ in
+            row(Statements.resume, "", ["jobs_parked_reason"]) { _ in
                 [.text("kind"), .text("k7"), .int4(100)]
             },
             row(
@@ -183,16 +214,16 @@ extension PlanTableTests {
         (Statements.listRunning, "", "running", 1, 1),
     ].flatMap { (statement, index, state, first, second) -> [Row] in
         let indexes = index.isEmpty ? [] : [index]
+        func page(_ name: String, _ parameters: [PostgresParameter]) -> Row {
+            Row(name: "\(statement.name), \(name)", indexes: indexes, isPlain: true) { transaction, _ in
+                try await transaction.execute(Statements.readInOrder)
+                try await transaction.execute(statement, parameters)
+            }
+        }
         return [
-            row(statement, "first page", indexes, isPlain: true) { _ in
-                [.text(state), .null, .null, .int4(50), .null, .null]
-            },
-            row(statement, "of every state", indexes, isPlain: true) { _ in
-                [.null, .null, .null, .int4(50), .null, .null]
-            },
-            row(statement, "a later page", indexes, isPlain: true) { _ in
-                [.text(state), .null, .null, .int4(50), .int8(first), .int8(second)]
-            },
+            page("first page", [.text(state), .null, .null, .int4(50), .null, .null]),
+            page("of every state", [.null, .null, .null, .int4(50), .null, .null]),
+            page("a later page", [.text(state), .null, .null, .int4(50), .int8(first), .int8(second)]),
         ]
     }
 }
