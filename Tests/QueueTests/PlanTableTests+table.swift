@@ -81,7 +81,7 @@ extension PlanTableTests {
         row(Statements.settleAndClaim, "marks and empty lanes", ["jobs_ready_lane"]) {
             [
                 .int8Array([]), .int8($0.worker), .int4Array([1, 99]), .int2Array([1, 2]),
-                .int8Array([50_000, 0]), .int4Array([25, 25]), .float8($0.server),
+                .int8Array([25_000, 0]), .int4Array([25, 25]), .float8($0.server),
             ]
         },
         row(Statements.lanes, "none known", ["jobs_ready_lane"]) {
@@ -95,12 +95,12 @@ extension PlanTableTests {
         },
         row(Statements.low, "", ["jobs_ready_lane"]) {
             [
-                .xid8(1), .int8(40_000), .int4Array([1, 2, 99]), .int2Array([1, 2, 2]), .int8Array([100, 0, 0]),
+                .xid8(1), .int8(20_000), .int4Array([1, 2, 99]), .int2Array([1, 2, 2]), .int8Array([100, 0, 0]),
                 .float8($0.server),
             ]
         },
         row(Statements.notify, "", ["jobs_ready_lane"], isPlain: true) { _ in
-            [.text("evergrant_test"), .int4Array([1, 2]), .int2Array([2, 2]), .int8Array([30_000, 99_000_000])]
+            [.text("evergrant_test"), .int4Array([1, 2]), .int2Array([2, 2]), .int8Array([15_000, 99_000_000])]
         },
         row(Statements.strayLeases) { [.int8($0.worker), .int8Array([$0.lease])] },
         row(Statements.releaseLeases, "", ["leases_pkey", "lease_marks_pkey"]) {
@@ -189,7 +189,7 @@ extension PlanTableTests {
                 [.int4(2), .null, .int4(100)]
             },
             row(Statements.retry, "by id", isPlain: true, reads: ["jobs_discarded"]) { _ in
-                [.null, .int8Array([30_000_100, 30_020_000]), .int4(2)]
+                [.null, .int8Array([30_000_100, 30_014_000]), .int4(2)]
             },
             row(Statements.resume, "", ["jobs_parked_reason"]) { _ in
                 [.text("kind"), .text("k7"), .int4(100)]
@@ -207,9 +207,9 @@ extension PlanTableTests {
         (Statements.listReady, "jobs_ready_lane", "available", Int64(30 << 16) + 32770, Int64(0)),
         (
             Statements.listScheduled, "jobs_scheduled_due", "scheduled",
-            Int64((Date().timeIntervalSince1970 + 20_000) * 1_000_000), 10_000_000
+            Int64((Date().timeIntervalSince1970 + 10_000) * 1_000_000), 10_000_000
         ),
-        (Statements.listParked, "jobs_parked_pkey", "parked", 20_020_000, 0),
+        (Statements.listParked, "jobs_parked_pkey", "parked", 20_010_000, 0),
         (Statements.listDiscarded, "jobs_discarded_pkey", "discarded", 30_010_000, 0),
         (Statements.listRunning, "", "running", 1, 1),
     ].flatMap { (statement, index, state, first, second) -> [Row] in

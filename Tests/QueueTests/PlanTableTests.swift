@@ -7,11 +7,11 @@ import Testing
 
 /// Every statement of the queue, and every statement inside its functions, reads by index and reads little, whatever the
 /// planner knows of the tables. One row of `table` each; the rows read are counted, not guessed from the plan.
-@Suite struct PlanTableTests {
+@Suite(.serialized) struct PlanTableTests {
     enum Statistics: CaseIterable {
         /// Analyzed with all rows in place.
         case fresh
-        /// Analyzed with a hundred rows in each table, 60,000 since.
+        /// Analyzed with a hundred rows in each table, 30,000 since.
         case stale
         /// Never analyzed.
         case none
@@ -19,9 +19,9 @@ import Testing
         case plannedEarly
     }
 
-    static let rows = 60_000
+    static let rows = 30_000
     /// What a statement for up to 100 jobs may read of one large table, by one scan.
-    static let most = 6000
+    static let most = 3000
 
     struct Row: Sendable {
         let name: String

@@ -7,7 +7,7 @@ import Testing
 @testable import Queue
 
 /// The whole queue through PgBouncer in transaction mode, without prepared statements, session settings or LISTEN.
-@Suite(.enabled(if: Bouncer.program != nil, Bouncer.missing)) struct PoolerTests {
+@Suite(.serialized, .enabled(if: Bouncer.program != nil, Bouncer.missing)) struct PoolerTests {
     /// Connections that the pooler has to the database.
     private static let servers = PostgresStatement(
         "count servers",
