@@ -191,8 +191,8 @@ let targets: [Target] = [
             "Catalog", "Vault", "Egress", "Postgres", "Schema", "Pacing", "Credentials", "TestSupport", hummingbird,
         ]),
     tests("Bootstrap", ["Bootstrap", "Credentials", "Pacing", logging, metrics]),
-    tests("Benchmark", ["Benchmark", "CQueueCeiling", "Queue", "TestSupport", "CLI", logging]),
-    tests("CLI", ["CLI", "Bootstrap", "TestSupport", "EmbeddedPostgres"]),
+    tests("Benchmark", ["Benchmark", "CQueueCeiling", "Queue", "Postgres", "TestSupport", "CLI", logging]),
+    tests("CLI", ["CLI", "Bootstrap", "Postgres", "TestSupport", "EmbeddedPostgres"]),
     tests(
         "Fleet",
         [
