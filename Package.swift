@@ -161,7 +161,7 @@ let targets: [Target] = [
     tests("Catalog", ["Catalog", "Credentials"]),
     tests("Egress", ["Egress", "CLibCurl", "Pacing", logging, metrics]),
     tests("Schema", ["Schema", "Postgres", "TestSupport", logging]),
-    tests("Queue", ["Queue", "Postgres", "Schema", "Pacing", "TestSupport", logging]),
+    tests("Queue", ["Queue", "Postgres", "EmbeddedPostgres", "Schema", "Pacing", "TestSupport", logging]),
     tests("Store", ["Store", "Vault", "Credentials", "Postgres", "Schema", "Pacing", "TestSupport"]),
     tests("OAuth", ["OAuth", "Catalog", "Egress", "Vault", "Credentials", "Pacing"]),
     tests("Escrow", ["Escrow", "Pacing"]),
@@ -192,7 +192,7 @@ let targets: [Target] = [
         ]),
     tests("Bootstrap", ["Bootstrap", "Credentials", "Pacing", logging, metrics]),
     tests("Benchmark", ["Benchmark", "CQueueCeiling", "Queue", "Postgres", "TestSupport", "CLI", logging]),
-    tests("CLI", ["CLI", "Bootstrap", "TestSupport", "EmbeddedPostgres"]),
+    tests("CLI", ["CLI", "Bootstrap", "Postgres", "TestSupport", "EmbeddedPostgres"]),
     tests(
         "Fleet",
         [

@@ -24,10 +24,10 @@ import ServiceLifecycle
 package final class JobRunner: Service {
     let queue: JobQueue
     let pool: PostgresPool
-    let handlers: [String: any JobHandler]
+    let performers: [String: Performer]
     let configuration: JobRunnerConfiguration
     let state: RunnerState
-    let metrics = QueueMetrics()
+    let metrics: QueueMetrics
     let logger: Logger
 
     /// Of two handlers of one kind the later one is used.
@@ -37,7 +37,11 @@ package final class JobRunner: Service {
     ) {
         self.queue = queue
         self.pool = pool
-        self.handlers = Dictionary(handlers.map { ($0.kind, $0) }, uniquingKeysWith: { $1 })
+        let metrics = QueueMetrics()
+        self.metrics = metrics
+        performers = Dictionary(
+            handlers.map { ($0.kind, Performer(handler: $0, metrics: metrics.kind($0.kind))) },
+            uniquingKeysWith: { $1 })
         self.configuration = configuration
         self.logger = logger
         state = RunnerState(configuration)
@@ -99,7 +103,7 @@ package final class JobRunner: Service {
         var retry = Retry(logger: logger, what: "the job runner cannot start yet")
         while !Task.isCancelled, state.phase == .running {
             do {
-                try await queue.names.prepare(queues: [], kinds: handlers.keys)
+                try await queue.names.prepare(queues: [], kinds: performers.keys)
                 _ = try await pool.execute(Statements.makeHistory, [.int4(QueueMaintenance.daysAhead)])
                 try await register()
                 logger.info("job runner started", metadata: ["worker": "\(state.withLock { $0.workerID })"])
@@ -115,7 +119,7 @@ package final class JobRunner: Service {
     /// Takes an identity.
     func register() async throws {
         let sent = BootInstant.now()
-        let kinds = handlers.keys.compactMap(queue.names.kind).sorted()
+        let kinds = performers.keys.compactMap(queue.names.kind).sorted()
         let row = try await pool.execute(
             Statements.registerRunner, [.text(configuration.name), .int4Array(kinds)]
         ).first

@@ -5,7 +5,7 @@
 #endif
 
 /// A job to be enqueued.
-package struct NewJob: Sendable {
+package struct NewJob: Sendable, Hashable {
     /// What is to be done; a `JobHandler` of that name does it. 1 to 200 characters.
     package var kind: String
     /// A JSON object. Ids only, never a secret: arguments are kept in the history and shown to operators.
@@ -43,6 +43,7 @@ package struct NewJob: Sendable {
 
     /// The key as stored: apart for each environment and kind.
     var storedKey: [UInt8]? { uniqueKey.map { Array("\(environmentID)/\(kind)/\($0)".utf8) } }
+    static func limitKeys(stored: String?) -> [String] { stored?.split(separator: "\n").map(String.init) ?? [] }
     /// The limit keys as stored: one a line, null for none.
     var storedLimitKeys: String? { limitKeys.isEmpty ? nil : limitKeys.joined(separator: "\n") }
 }

@@ -111,6 +111,7 @@ final class RunnerState: Sendable {
     func finish(_ job: LeasedJob, _ settlement: Settlement?, trusted: Bool = false) {
         let now = BootInstant.now()
         let (readiness, freed) = withLock { values in
+            if values.tasks.removeValue(forKey: job.jobID) != nil { values.cancelled.remove(job.jobID) }
             if settlement == nil, values.controls.isWaiting, values.ledger.isLimited(job.lease.leaseID) {
                 values.hasFreedRoom = true
             }
@@ -121,7 +122,7 @@ final class RunnerState: Sendable {
             return (readiness, freed || values.hasFreedRoom)
         }
         if readiness == .whole || freed { ringExchange() }
-        if readiness != .whole { settleBell.ring() }
+        if readiness == .part || readiness == .window { settleBell.ring() }
     }
 }
 

@@ -12,7 +12,12 @@ final class WakeUp: Sendable {
     private struct State {
         var isSending = false
         var isWanted = false
+        var last: BootInstant?
     }
+
+    /// Least time between two. What comes meanwhile is seen by the runners that the last one woke: they look again while
+    /// they find anything.
+    private let interval: Duration = .milliseconds(5)
 
     private let pool: PostgresPool
     private let logger: Logger
@@ -49,11 +54,14 @@ final class WakeUp: Sendable {
 
     private func begin() -> Bool {
         state.withLock { state in
+            let now = BootInstant.now()
             if state.isSending {
                 state.isWanted = true
                 return false
             }
+            if let last = state.last, last.duration(to: now) < interval { return false }
             state.isSending = true
+            state.last = now
             return true
         }
     }
