@@ -1,0 +1,97 @@
+import EmbeddedPostgres
+import Foundation
+import Logging
+import Postgres
+import Queue
+import Schema
+
+#if canImport(Glibc)
+    import Glibc
+#else
+    import Musl
+#endif
+
+/// What a run stands on: a directory, a database, and the proxy before it.
+actor Ground {
+    let directory: String
+    let proxy: Proxy?
+    /// The conductor's own sessions, past the proxy.
+    nonisolated let pool: PostgresPool
+    private let cluster: EmbeddedCluster?
+    private let url: String
+
+    /// Makes the directory, starts the database, brings it to the schema, and breaks what is to be broken.
+    init(_ options: ConductOptions) async throws {
+        directory = "/tmp/queue-chaos-\(getpid())"
+        try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
+        chmod(directory, 0o711)
+        let logger = Logger(label: "ground") { _ in SwiftLogNoOpLogHandler() }
+        if let given = options.databaseURL {
+            cluster = nil
+            proxy = nil
+            url = given
+        } else {
+            // Commits must be in the log when they are answered, for the server is killed; the machine is not, so nothing
+            // need be on the disk.
+            let cluster = EmbeddedCluster(directory: directory + "/postgres", durable: true, logger: logger)
+            url = try await cluster.start()
+            self.cluster = cluster
+            proxy = try Proxy(upstream: Self.socket(of: url))
+        }
+        var configuration = PostgresConfiguration(url: url)
+        configuration.maximumConnections = 6
+        configuration.applicationName = "conductor"
+        pool = PostgresPool(configuration, logger: logger)
+        if cluster != nil {
+            try await pool.executeScript(
+                PostgresStatement("leave writes to the system", "alter system set fsync = off"))
+            try await pool.executeScript(PostgresStatement("reload", "select pg_reload_conf()"))
+        }
+        try await SchemaMigrator(pool: pool, logger: logger).migrate()
+        try await pool.executeScript(PostgresStatement("make tables of the run", ChaosSQL.schema))
+        let faulty: String? =
+            switch options.fault {
+            case .fence: ChaosSQL.faultyFence
+            case .settle: ChaosSQL.faultySettle
+            case .keys: ChaosSQL.faultyKeys
+            case .rescue, nil: nil
+            }
+        if let faulty { try await pool.executeScript(PostgresStatement("break the queue", faulty)) }
+    }
+
+    /// A way to the database for one process, and the place of its gate.
+    func way() throws -> (url: String, place: Int?) {
+        guard let proxy else { return (url, nil) }
+        let (place, port) = try proxy.add()
+        return ("postgresql://postgres@127.0.0.1:\(port)/postgres?sslmode=disable&gssencmode=disable", place)
+    }
+
+    /// Stops the server as a power failure would, without a checkpoint, and starts it again.
+    func restart() async throws {
+        guard let cluster else { return }
+        let file = directory + "/postgres/data/postmaster.pid"
+        let text = FileManager.default.contents(atPath: file).map { String(decoding: $0, as: UTF8.self) } ?? ""
+        guard let number = text.split(separator: "\n").first.flatMap({ Int32($0) }), number > 1 else {
+            throw ChaosError("no server in \(file)")
+        }
+        kill(number, SIGQUIT)
+        await cluster.stop()
+        _ = try await cluster.start()
+    }
+
+    func end(keeping: Bool) async {
+        proxy?.stop()
+        await pool.close(grace: .zero)
+        await cluster?.destroy()
+        if !keeping { try? FileManager.default.removeItem(atPath: directory) }
+    }
+
+    /// The server's socket, of a URL whose host is a directory.
+    private static func socket(of url: String) throws -> String {
+        let items = URLComponents(string: url)?.queryItems ?? []
+        guard let host = items.first(where: { $0.name == "host" })?.value,
+            let port = items.first(where: { $0.name == "port" })?.value
+        else { throw ChaosError("no socket in \(url)") }
+        return "\(host)/.s.PGSQL.\(port)"
+    }
+}

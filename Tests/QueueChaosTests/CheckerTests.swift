@@ -1,0 +1,5 @@
+import Testing
+
+@testable import QueueChaos
+
+@Suite struct CheckerTests {}
