@@ -9,12 +9,18 @@ extension Checker {
             .union(state.jobs.filter { jobs.contains($0.id) }.compactMap(\.token))
         let workers = Set(jobs.flatMap { holdings[$0] ?? [] }.map(\.start.worker))
         let names = Set(jobs.flatMap { holdings[$0] ?? [] }.map(\.by))
-        let mine = entries.filter { concerns($0.fact, jobs, Set(violation.keys), all, names) }
+        let keys = Set(violation.keys)
+        func isMine(_ entry: Entry) -> Bool {
+            if case .logged = entry.fact { return names.contains(entry.by) }
+            return concerns(entry.fact, jobs, keys, all, names)
+        }
+        let mine = entries.filter { entry in
+            if case .process = entry.fact { false } else if case .logged = entry.fact { false } else { isMine(entry) }
+        }
         guard let first = mine.first?.at, let last = mine.last?.at else { return places(of: jobs) }
         let zero = entries.first?.at ?? 0
         var lines = entries.filter { entry in
-            concerns(entry.fact, jobs, Set(violation.keys), all, names)
-                || (entry.at >= first && entry.at <= last + 5_000_000_000 && isDisturbance(entry.fact))
+            entry.at >= first && entry.at <= last + 5_000_000_000 && (isMine(entry) || isDisturbance(entry.fact))
         }.map { (at: $0.at, text: "\($0.by): \($0.fact.text)") }
         lines += state.deaths.filter { workers.contains($0.worker) }
             .map { (at: $0.at, text: "database: worker \($0.worker) is declared dead") }

@@ -22,9 +22,18 @@ struct Checker: Sendable {
     let enqueues: [Enqueue]
     /// When workers were told to drain.
     let drains: [(by: String, at: Int64)]
+    let rules: Rules
 
-    init(entries: [Entry], state: FinalState) {
+    /// What the run was made with.
+    struct Rules: Sendable {
+        var pace = Pace()
+        /// What is limited; empty: nothing, and nothing is proved of limits.
+        var limits: [LimitRule] = []
+    }
+
+    init(entries: [Entry], state: FinalState, rules: Rules = Rules()) {
         self.entries = entries
+        self.rules = rules
         self.state = state
         struct Hold: Hashable {
             let job: Int64
@@ -53,10 +62,11 @@ struct Checker: Sendable {
 
     /// All violations, at most `limit` of each property told with their history; the number of each in `counts`.
     func judge(limit: Int = 5) -> (violations: [Violation], counts: [Property: Int]) {
-        let all =
-            lostJobs() + misplacedJobs() + rolledBackRuns() + badEffects() + doubleSettles() + sharedKeys()
-            + unseenWakeUps() + lateUrgent() + miscounts() + costlyDrains() + brokenCancels() + leftovers()
-            + unsoundProcesses()
+        let all = [
+            lostJobs(), misplacedJobs(), rolledBackRuns(), badEffects(), doubleSettles(), sharedKeys(), unseenWakeUps(),
+            lateUrgent(), brokenLimits(), miscounts(), costlyDrains(), outageDeaths(), brokenCancels(), leftovers(),
+            unsoundProcesses(),
+        ].flatMap { $0 }
         var told: [Violation] = []
         let groups = Dictionary(grouping: all, by: \.property)
         for property in Property.allCases {

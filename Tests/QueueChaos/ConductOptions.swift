@@ -87,7 +87,9 @@ struct ConductOptions: Sendable {
         case .fence:
             pace.keyed = 0
             pace.late = 30
-        case .keys: pace.keyed = 90
+        case .keys:
+            pace.keyed = 90
+            pace.keyLife = 250
         case .rescue: pace.keyed = 10
         case .settle:
             pace.keyed = 10

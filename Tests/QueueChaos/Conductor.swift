@@ -13,11 +13,13 @@ struct Conductor: Sendable {
         let ground = try await Ground(options)
         do {
             let report = try await conduct(on: ground)
-            await ground.end(keeping: options.keeps)
-            if options.keeps { print("histories and logs: \(ground.directory)") }
+            // What refutes the queue is kept; a fault's is known.
+            let keeps = options.keeps || options.fault == nil && !report.violations.isEmpty
+            await ground.end(keeping: keeps ? report.text : nil)
+            if keeps { print("histories and logs: \(ground.directory)") }
             return report
         } catch {
-            await ground.end(keeping: options.keeps)
+            await ground.end(keeping: options.keeps ? "\(error)" : nil)
             throw error
         }
     }
@@ -40,7 +42,8 @@ struct Conductor: Sendable {
         }
         await fleet.destroy()
         let checker = Checker(
-            entries: try HistoryFile.read(directory: ground.directory), state: try await FinalState.read(ground.pool))
+            entries: try HistoryFile.read(directory: ground.directory), state: try await FinalState.read(ground.pool),
+            rules: Checker.Rules(pace: options.pace))
         return Report(checker, options: options, seconds: Int((ContinuousClock.now - began).components.seconds))
     }
 

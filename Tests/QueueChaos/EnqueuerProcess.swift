@@ -1,5 +1,6 @@
 import Foundation
 import Logging
+import Pacing
 import Postgres
 import Queue
 import ServiceLifecycle
@@ -107,10 +108,12 @@ private struct Caller: Service {
 
     private func enqueueKeyed(_ random: inout SeededRandom) async {
         let call = calls.next()
+        // All enqueuers of a machine have the same clock, and so the same keys.
+        let life = BootInstant.now().nanoseconds / 1_000_000 / Int64(pace.keyLife)
         var wanted: [Wanted] = []
         var jobs: [NewJob] = []
         for place in 0..<Int.random(in: 1...3, using: &random) {
-            let key = "k\(Int.random(in: 0..<pace.keys, using: &random))"
+            let key = "\(life).\(Int.random(in: 0..<pace.keys, using: &random))"
             if jobs.contains(where: { $0.uniqueKey == key }) { continue }
             let token = "\(name)/\(call)/\(place)"
             wanted.append(Wanted(token: token, kind: .keyed, key: key))

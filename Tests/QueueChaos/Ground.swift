@@ -22,7 +22,8 @@ actor Ground {
 
     /// Makes the directory, starts the database, brings it to the schema, and breaks what is to be broken.
     init(_ options: ConductOptions) async throws {
-        directory = "/tmp/queue-chaos-\(getpid())"
+        Self.removeLeftovers()
+        directory = Self.prefix + "\(getpid())"
         try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
         chmod(directory, 0o711)
         let logger = Logger(label: "ground") { _ in SwiftLogNoOpLogHandler() }
@@ -59,6 +60,19 @@ actor Ground {
         if let faulty { try await pool.executeScript(PostgresStatement("break the queue", faulty)) }
     }
 
+    private static let prefix = "/tmp/queue-chaos-"
+
+    /// Directories of runs that were killed; their processes and servers ended with them. Kept ones have a report.
+    private static func removeLeftovers() {
+        for name in (try? FileManager.default.contentsOfDirectory(atPath: "/tmp")) ?? [] {
+            guard name.hasPrefix("queue-chaos-"), let process = Int32(name.dropFirst("queue-chaos-".count)),
+                kill(process, 0) != 0, errno == ESRCH,
+                !FileManager.default.fileExists(atPath: "/tmp/\(name)/report.txt")
+            else { continue }
+            try? FileManager.default.removeItem(atPath: "/tmp/\(name)")
+        }
+    }
+
     /// A way to the database for one process, and the place of its gate.
     func way() throws -> (url: String, place: Int?) {
         guard let proxy else { return (url, nil) }
@@ -79,11 +93,16 @@ actor Ground {
         _ = try await cluster.start()
     }
 
-    func end(keeping: Bool) async {
+    /// Ends the database. `report` is left beside the histories; nil: nothing is left.
+    func end(keeping report: String?) async {
         proxy?.stop()
         await pool.close(grace: .zero)
         await cluster?.destroy()
-        if !keeping { try? FileManager.default.removeItem(atPath: directory) }
+        if let report, (try? report.write(toFile: directory + "/report.txt", atomically: true, encoding: .utf8)) != nil
+        {
+            return
+        }
+        try? FileManager.default.removeItem(atPath: directory)
     }
 
     /// The server's socket, of a URL whose host is a directory.

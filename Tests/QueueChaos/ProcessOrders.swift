@@ -46,8 +46,9 @@ struct Pace: Codable, Sendable {
     var callers = 4
     /// The wait between two calls of one caller, at most.
     var pause = 60
-    /// Unique keys in use.
+    /// Unique keys in use, and for how long: a wake-up that is lost shows only when no later one follows.
     var keys = 12
+    var keyLife = 700
     /// Of a hundred calls: with keys; held open before their end.
     var keyed = 30
     var late = 15

@@ -6,6 +6,8 @@ struct Report: Codable, Sendable {
     /// In the order of the table.
     let done: [Row]
     let violations: [Violation]
+    /// The properties that the run gave a chance to fail.
+    let tried: [Property]
     /// How many of each property there were; those without are proved.
     let counts: [String: Int]
 
@@ -22,6 +24,7 @@ struct Report: Codable, Sendable {
         self.violations = violations
         self.counts = Dictionary(uniqueKeysWithValues: counts.map { ($0.key.rawValue, $0.value) })
         done = Self.rows(checker)
+        tried = Property.allCases.filter(checker.tries)
     }
 
     private static func rows(_ checker: Checker) -> [Row] {
@@ -73,8 +76,8 @@ struct Report: Codable, Sendable {
         lines.append("")
         for property in Property.allCases {
             let count = counts[property.rawValue] ?? 0
-            lines.append(
-                (count == 0 ? "  proved    " : "  REFUTED   ") + property.sentence + (count > 0 ? ": \(count)" : ""))
+            let verdict = count > 0 ? "  REFUTED   " : tried.contains(property) ? "  proved    " : "  not tried "
+            lines.append(verdict + property.sentence + (count > 0 ? ": \(count)" : ""))
         }
         for violation in violations {
             lines += ["", "\(violation.property.rawValue): \(violation.message)"]
