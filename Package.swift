@@ -162,7 +162,7 @@ let targets: [Target] = [
     tests("Egress", ["Egress", "CLibCurl", "Pacing", logging, metrics]),
     tests("Schema", ["Schema", "Postgres", "TestSupport", logging]),
     tests("Queue", ["Queue", "Postgres", "Schema", "Pacing", "TestSupport", logging]),
-    tests("QueueChaos", ["QueueChaos", "TestSupport"]),
+    tests("QueueChaos", ["QueueChaos", "Postgres", "TestSupport"]),
     tests("Store", ["Store", "Vault", "Credentials", "Postgres", "Schema", "Pacing", "TestSupport"]),
     tests("OAuth", ["OAuth", "Catalog", "Egress", "Vault", "Credentials", "Pacing"]),
     tests("Escrow", ["Escrow", "Pacing"]),

@@ -56,7 +56,8 @@ struct ChaosHandler: JobHandler {
     private func work(
         _ job: LeasedJob, _ arguments: Arguments, _ settlement: JobSettlement, _ saw: inout [String]
     ) async throws -> (Ending, JobOutcome) {
-        let length = arguments.work ?? (.random(in: 0..<100) == 0 ? pace.longWork : .random(in: 0...pace.work))
+        let length =
+            arguments.work ?? (.random(in: 0..<100) < pace.longShare ? pace.longWork : .random(in: 0...pace.work))
         switch does {
         case .plain:
             try await Task.sleep(for: .milliseconds(length))
@@ -93,6 +94,7 @@ struct ChaosHandler: JobHandler {
                     .bool(!again),
                 ])
             try await Task.sleep(for: .milliseconds(length - length / 2))
+            history.record(.settling(job: job.jobID, lease: job.lease.leaseID))
             try await settlement.settle(
                 again
                     ? .retry(error: JobFailure(type: "Again", message: "as planned"), after: .milliseconds(20))
@@ -109,6 +111,7 @@ struct ChaosHandler: JobHandler {
         let effect: (PostgresStatement, [PostgresParameter]) = (
             ChaosSQL.writeFenced, [.text(arguments.token), .int8(job.lease.leaseID)]
         )
+        history.record(.settling(job: job.jobID, lease: job.lease.leaseID))
         if job.jobID % 2 == 0 {
             let answers = try await pool.pipeline([effect, settlement.settleIfMineStatement(.complete)])
             return try answers.last?.first?.decode(Bool.self) ?? false

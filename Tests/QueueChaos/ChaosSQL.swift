@@ -41,6 +41,11 @@ enum ChaosSQL {
             (select count(*) from evergrant.job_wishes)
         """)
 
+    static let longLine = 400
+    /// Jobs that may run now, counted up to `longLine`.
+    static let lineLength = PostgresStatement(
+        "measure the line", "select count(*) from (select from evergrant.jobs_ready limit \(longLine)) j")
+
     static let jobs = PostgresStatement(
         "read all jobs", "select job_id, state, attempt, crashes, args ->> 'token' from evergrant.jobs")
     static let effects = PostgresStatement(

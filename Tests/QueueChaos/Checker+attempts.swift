@@ -17,7 +17,7 @@ extension Checker {
                 let step =
                     "lease \(before.start.lease) ended \(before.ending?.rawValue ?? "unseen"), lease "
                     + "\(after.start.lease) has \(used) attempts and \(crashes) crashes more"
-                if crashes < 0 || !(0...1).contains(used) || !isRight(before.ending, used: used, crashes: crashes) {
+                if crashes < 0 || !(0...1).contains(used) || !isRight(before, used: used, crashes: crashes) {
                     wrong(step)
                 }
                 if crashes > 0, !deaths.values.contains(where: { $0 <= after.at }) { wrong(step + ", and nobody died") }
@@ -31,8 +31,8 @@ extension Checker {
     }
 
     /// Whether a holding that ended so can be followed by one with so many attempts and crashes more.
-    private func isRight(_ ending: Ending?, used: Int, crashes: Int) -> Bool {
-        switch ending {
+    private func isRight(_ holding: Holding, used: Int, crashes: Int) -> Bool {
+        switch holding.ending {
         // Settled within its transaction: nothing else can have become of it.
         case .settledRetry: used == 1
         // Over: it can only run again if its outcome was not written before its worker was declared dead.
@@ -41,9 +41,10 @@ extension Checker {
         case .fencedLost: used == 0 && crashes > 0
         // Written, or lost with the worker.
         case .retried, .threw: used == 1 || crashes > 0
-        case .snoozed, .gaveBack, .stopped: used == 0
-        case .lost: used == 0
-        case nil: used == 0 && crashes > 0
+        case .snoozed, .gaveBack, .lost: used == 0
+        // Of a settle that was under way the answer may have been lost.
+        case .stopped: used == 0 || holding.settlingAt != nil
+        case nil: used == 0 && crashes > 0 || used == 1 && holding.settlingAt != nil
         }
     }
 }

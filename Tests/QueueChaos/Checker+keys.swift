@@ -21,7 +21,7 @@ extension Checker {
     /// The first was over when the second began, or need not have been: its worker was declared dead, or it was given back
     /// by a drain and has yet to notice.
     private func mayOverlap(_ first: Holding, _ second: Holding) -> Bool {
-        if let over = first.finishedAt, over <= second.at { return true }
+        if let over = first.overAt, over <= second.at { return true }
         if wasDeclaredDead(first.start.worker, before: second.at) { return true }
         return first.ending == .stopped && drains.contains { $0.by == first.by && $0.at <= second.at }
     }

@@ -24,7 +24,7 @@ extension Checker {
         guard let concurrency = rule.concurrency else { return [] }
         var changes: [(at: Int64, by: Int, lease: Int64, job: Int64)] = []
         for run in runs {
-            let end = min(run.finishedAt ?? .max, deaths[run.start.worker] ?? .max)
+            let end = min(run.overAt ?? .max, deaths[run.start.worker] ?? .max)
             guard end > run.at else { continue }
             changes.append((run.at, 1, run.start.lease, run.start.job))
             changes.append((end, -1, run.start.lease, run.start.job))

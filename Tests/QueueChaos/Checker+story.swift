@@ -10,21 +10,17 @@ extension Checker {
         let workers = Set(jobs.flatMap { holdings[$0] ?? [] }.map(\.start.worker))
         let names = Set(jobs.flatMap { holdings[$0] ?? [] }.map(\.by))
         let keys = Set(violation.keys)
-        func isMine(_ entry: Entry) -> Bool {
-            if case .logged = entry.fact { return names.contains(entry.by) }
-            return concerns(entry.fact, jobs, keys, all, names)
-        }
-        let mine = entries.filter { entry in
-            if case .process = entry.fact { false } else if case .logged = entry.fact { false } else { isMine(entry) }
-        }
-        guard let first = mine.first?.at, let last = mine.last?.at else { return places(of: jobs) }
-        let zero = entries.first?.at ?? 0
-        var lines = entries.filter { entry in
-            entry.at >= first && entry.at <= last + 5_000_000_000 && (isMine(entry) || isDisturbance(entry.fact))
-        }.map { (at: $0.at, text: "\($0.by): \($0.fact.text)") }
-        lines += state.deaths.filter { workers.contains($0.worker) }
+        var mine = entries.filter { concerns($0.fact, jobs, keys, all) }
+            .map { (at: $0.at, text: "\($0.by): \($0.fact.text)") }
+        mine += state.deaths.filter { workers.contains($0.worker) }
             .map { (at: $0.at, text: "database: worker \($0.worker) is declared dead") }
-        return lines.sorted { $0.at < $1.at }.suffix(120).map { "\(Self.time($0.at - zero))  \($0.text)" }
+        // What happened around it: within two seconds of one of its own lines.
+        let times = mine.map(\.at)
+        let around = entries.filter { entry in
+            isAround(entry, names) && times.contains { abs($0 - entry.at) < 2_000_000_000 }
+        }.map { (at: $0.at, text: "\($0.by): \($0.fact.text)") }
+        let zero = entries.first?.at ?? 0
+        return (mine + around).sorted { $0.at < $1.at }.prefix(300).map { "\(Self.time($0.at - zero))  \($0.text)" }
             + places(of: jobs)
     }
 
@@ -43,24 +39,27 @@ extension Checker {
     }
 
     private func concerns(
-        _ fact: Fact, _ jobs: Set<Int64>, _ keys: Set<String>, _ tokens: Set<String>, _ names: Set<String>
+        _ fact: Fact, _ jobs: Set<Int64>, _ keys: Set<String>, _ tokens: Set<String>
     ) -> Bool {
         switch fact {
         case .started(let start): jobs.contains(start.job) || start.key.map(keys.contains) ?? false
+        case .settling(let job, _): jobs.contains(job)
         case .finished(let finish): jobs.contains(finish.job)
         case .asked(_, let wanted):
             wanted.contains { tokens.contains($0.token) || $0.key.map(keys.contains) ?? false }
         case .answered(_, _, let answers):
             answers.contains { tokens.contains($0.token) || $0.job.map(jobs.contains) ?? false }
         case .cancelAsked(let job), .cancelAnswered(let job, _): jobs.contains(job)
-        case .process(let name, _, _): names.contains(name)
-        case .disturbs, .restores, .backlog, .logged: false
+        case .process, .disturbs, .restores, .backlog, .logged: false
         }
     }
 
-    private func isDisturbance(_ fact: Fact) -> Bool {
-        switch fact {
+    /// Disturbances, and what befell and was logged by the processes that held it.
+    private func isAround(_ entry: Entry, _ names: Set<String>) -> Bool {
+        switch entry.fact {
         case .disturbs, .restores: true
+        case .process(let name, _, _): names.contains(name)
+        case .logged: names.contains(entry.by)
         default: false
         }
     }
@@ -90,6 +89,7 @@ extension Fact {
         case .started(let start):
             "starts job \(start.job) (\(start.kind)\(start.key.map { ", key \($0)" } ?? "")), attempt \(start.attempt), "
                 + "\(start.crashes) crashes, lease \(start.lease) of worker \(start.worker)"
+        case .settling(let job, let lease): "settles job \(job), lease \(lease)"
         case .finished(let finish):
             "ends job \(finish.job), lease \(finish.lease): \(finish.ending)"
                 + (finish.saw.isEmpty ? "" : "; saw \(finish.saw.joined(separator: ", "))")

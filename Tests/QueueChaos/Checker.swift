@@ -5,8 +5,12 @@ struct Checker: Sendable {
         let start: Start
         let at: Int64
         let by: String
+        var settlingAt: Int64?
         var finish: Finish?
         var finishedAt: Int64?
+
+        /// From when it works no more: its settle, of which it may hear late or never, or its end. nil: never seen.
+        var overAt: Int64? { settlingAt ?? finishedAt }
 
         var ending: Ending? { finish?.ending }
     }
@@ -44,6 +48,7 @@ struct Checker: Sendable {
             switch entry.fact {
             case .started(let start):
                 open[Hold(job: start.job, lease: start.lease)] = Holding(start: start, at: entry.at, by: entry.by)
+            case .settling(let job, let lease): open[Hold(job: job, lease: lease)]?.settlingAt = entry.at
             case .finished(let finish):
                 open[Hold(job: finish.job, lease: finish.lease)]?.finish = finish
                 open[Hold(job: finish.job, lease: finish.lease)]?.finishedAt = entry.at

@@ -76,7 +76,13 @@ private struct Caller: Service {
             // Not those with keys: a cancel takes their wake-ups with it, by order.
             if random.chance(4), let victim = mine.randomElement(using: &random) { await cancel(victim) }
             try? await Task.sleep(for: random.milliseconds(0...pace.pause))
+            // A long line would keep most jobs out of the way of what happens to workers.
+            if random.chance(10), await isLineLong() { try? await Task.sleep(for: .milliseconds(500)) }
         }
+    }
+
+    private func isLineLong() async -> Bool {
+        (try? await pool.execute(ChaosSQL.lineLength).first?.decode(Int.self)) ?? 0 >= ChaosSQL.longLine
     }
 
     // MARK: Without keys

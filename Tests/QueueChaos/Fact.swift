@@ -10,6 +10,8 @@ enum Fact: Codable, Sendable, Hashable {
     case cancelAnswered(job: Int64, result: String?)
 
     case started(Start)
+    /// A handler has done its work and settles within its transaction: it may be over from now on, whenever it hears so.
+    case settling(job: Int64, lease: Int64)
     case finished(Finish)
 
     /// The conductor disturbs, or ends to.

@@ -37,7 +37,7 @@ actor Ground {
             let cluster = EmbeddedCluster(directory: directory + "/postgres", durable: true, logger: logger)
             url = try await cluster.start()
             self.cluster = cluster
-            proxy = try Proxy(upstream: Self.socket(of: url))
+            proxy = try Proxy(upstream: Proxy.socketPath(of: url))
         }
         var configuration = PostgresConfiguration(url: url)
         configuration.maximumConnections = 6
@@ -77,7 +77,7 @@ actor Ground {
     func way() throws -> (url: String, place: Int?) {
         guard let proxy else { return (url, nil) }
         let (place, port) = try proxy.add()
-        return ("postgresql://postgres@127.0.0.1:\(port)/postgres?sslmode=disable&gssencmode=disable", place)
+        return (Proxy.url(port: port, database: "postgres"), place)
     }
 
     /// Stops the server as a power failure would, without a checkpoint, and starts it again.
@@ -103,14 +103,5 @@ actor Ground {
             return
         }
         try? FileManager.default.removeItem(atPath: directory)
-    }
-
-    /// The server's socket, of a URL whose host is a directory.
-    private static func socket(of url: String) throws -> String {
-        let items = URLComponents(string: url)?.queryItems ?? []
-        guard let host = items.first(where: { $0.name == "host" })?.value,
-            let port = items.first(where: { $0.name == "port" })?.value
-        else { throw ChaosError("no socket in \(url)") }
-        return "\(host)/.s.PGSQL.\(port)"
     }
 }

@@ -40,7 +40,8 @@ struct Pace: Codable, Sendable {
     var concurrency = 8
     /// How long a handler works, at most.
     var work = 60
-    /// One job in a hundred works so long instead: long enough to outlive a drain and a verdict.
+    /// So many jobs in a hundred work so long instead: long enough to outlive a drain and a verdict.
+    var longShare = 3
     var longWork = 1500
     /// Calls under way at a time, of one enqueuer.
     var callers = 4

@@ -78,6 +78,20 @@ final class Proxy: @unchecked Sendable {
 
     private func ring() { _ = write(wake.write, "!", 1) }
 
+    /// How a process reaches `database` through the proxy.
+    static func url(port: UInt16, database: String) -> String {
+        "postgresql://postgres@127.0.0.1:\(port)/\(database)?sslmode=disable&gssencmode=disable"
+    }
+
+    /// The server's socket, of a URL whose host is a directory.
+    static func socketPath(of url: String) throws -> String {
+        let items = URLComponents(string: url)?.queryItems ?? []
+        guard let host = items.first(where: { $0.name == "host" })?.value,
+            let port = items.first(where: { $0.name == "port" })?.value
+        else { throw ChaosError("no socket in \(url)") }
+        return "\(host)/.s.PGSQL.\(port)"
+    }
+
     // MARK: The thread
 
     private func work() {

@@ -100,6 +100,16 @@ import Testing
         #expect(story.refuted.isEmpty)
     }
 
+    @Test func `a run is over when it settles in its transaction, however late it hears of that`() {
+        for (settling, isRight) in [(Int?.none, false), (14, true), (16, false)] {
+            var story = Story(kind: .keyed, key: "k")
+            if let settling { story.add(settling, .settling(job: 1, lease: 1), by: "w") }
+            story.run(job: 3, lease: 2, worker: 2, kind: .keyed, key: "k", from: 15, to: 25, .completed)
+            story.state.jobs.append(.init(id: 3, state: "completed", attempt: 1, crashes: nil, token: "u"))
+            #expect(story.refuted == (isRight ? [] : [.keyRunsAlone]), "settles at \(settling ?? 0) ms")
+        }
+    }
+
     @Test func `a fact that no run saw is a lost wake-up`() {
         var story = Story(kind: .keyed, key: "k")
         story.state.facts = [.init(token: "t", key: "k", seenBy: nil)]
@@ -128,6 +138,37 @@ import Testing
             story.state.jobs = [.init(id: 1, state: "completed", attempt: attempt, crashes: nil, token: "t")]
             #expect(story.refuted == (isRight ? [] : [.attemptsCounted]), "\(ending), then attempt \(attempt)")
         }
+    }
+
+    @Test func `an end that nobody saw is a crash, or a settle that was under way`() {
+        for (settles, attempt, crashes, isRight) in [
+            (false, 1, 1, true), (false, 2, 0, false), (true, 2, 0, true), (false, 1, 0, false), (true, 1, 0, false),
+        ] {
+            var story = Story(ending: nil)
+            if settles { story.add(15, .settling(job: 1, lease: 1), by: "w") }
+            if crashes > 0 { story.state.deaths = [.init(worker: 1, at: 25)] }
+            story.run(lease: 2, worker: 2, attempt: attempt, crashes: crashes, from: 30, to: 40, .completed)
+            story.state.jobs = [.init(id: 1, state: "completed", attempt: attempt, crashes: nil, token: "t")]
+            #expect(story.refuted == (isRight ? [] : [.attemptsCounted]), "attempt \(attempt), \(crashes) crashes")
+        }
+    }
+
+    @Test func `a violation is told with what became of its job, in order, and what happened around it`() throws {
+        var story = Story(kind: .effect)
+        story.add(12, .disturbs(Disturbance(nemesis: .freeze, target: "network")))
+        story.add(9000, .disturbs(Disturbance(nemesis: .cut, target: "network")))
+        story.state.deaths = [.init(worker: 1, at: 15), .init(worker: 7, at: 16)]
+        let violation = try #require(story.violations.first)
+        #expect(
+            violation.history == [
+                "0.000000  e: call 1 asks for effect t",
+                "0.001000  e: call 1 committed: t is job 1 (new)",
+                "0.010000  w: starts job 1 (effect), attempt 1, 0 crashes, lease 1 of worker 1",
+                "0.012000  conductor: nemesis freeze meets network",
+                "0.015000  database: worker 1 is declared dead",
+                "0.020000  w: ends job 1, lease 1: completed",
+                "at the end: job 1 is completed, attempt 1",
+            ])
     }
 
     @Test func `a drain must not cost a crash or an attempt`() {

@@ -38,13 +38,16 @@ struct Story {
         if let ending { add(to, .finished(Finish(job: job, lease: lease, ending: ending)), by: "w") }
     }
 
+    /// The properties that the checker says do not hold.
+    var refuted: Set<Property> { Set(violations.map(\.property)) }
+
     /// What the checker says of it. Deaths that are given in plain milliseconds below 1000 are meant so.
-    var refuted: Set<Property> {
+    var violations: [Violation] {
         var state = state
         state.deaths = state.deaths.map {
             FinalState.Death(worker: $0.worker, at: $0.at < 1000 ? $0.at * 1_000_000 : $0.at)
         }
         let checker = Checker(entries: entries.sorted { $0.at < $1.at }, state: state, rules: rules)
-        return Set(checker.judge().counts.keys)
+        return checker.judge().violations
     }
 }
