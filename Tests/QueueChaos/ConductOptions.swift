@@ -85,9 +85,11 @@ struct ConductOptions: Sendable {
         switch fault {
         case nil: break
         case .fence:
+            pace.callers = 6
             pace.keyed = 0
             pace.late = 30
         case .keys:
+            pace.callers = 6
             pace.keyed = 90
             pace.keyLife = 250
         case .rescue: pace.keyed = 10

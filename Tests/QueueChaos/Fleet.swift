@@ -30,7 +30,11 @@ actor Fleet {
     }
 
     func start() async throws {
-        let roles: [(ProcessOrders.Role, Int)] = [(.observer, 2), (.worker, options.workers), (.enqueuer, 2)]
+        // A fault shows without the processes that make up for others.
+        let others = options.fault == nil ? 2 : 1
+        let roles: [(ProcessOrders.Role, Int)] = [
+            (.observer, others), (.worker, options.workers), (.enqueuer, others),
+        ]
         for (role, count) in roles {
             for number in 1...count {
                 let (url, place) = try await ground.way()

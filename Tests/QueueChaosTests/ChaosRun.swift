@@ -40,12 +40,21 @@ enum ChaosRun {
         return try JSONDecoder().decode(Report.self, from: Data(contentsOf: URL(filePath: path)))
     }
 
-    /// The report of a run of a few seconds whose queue has `fault`, on a database of the tests' server.
-    static func report(_ fault: Fault, seconds: Int) async throws -> Report {
+    /// The report of a short run whose queue has `fault`, on a database of the tests' server: the first of three that
+    /// refutes anything, for on a busy machine the moment that a fault needs may not come in three seconds.
+    static func report(_ fault: Fault) async throws -> Report {
+        for seed in 1...2 {
+            let report = try await report(fault, seed: seed)
+            if !report.violations.isEmpty { return report }
+        }
+        return try await report(fault, seed: 3)
+    }
+
+    private static func report(_ fault: Fault, seed: Int) async throws -> Report {
         let database = try await TestDatabase.makeMigrated()
         do {
             let report = try await report([
-                "--fault", fault.rawValue, "--seconds", "\(seconds)", "--seed", "1", "--workers", "2", "--database",
+                "--fault", fault.rawValue, "--seconds", "3", "--seed", "\(seed)", "--workers", "2", "--database",
                 database.url,
             ])
             try await database.drop()

@@ -2,10 +2,10 @@ import Testing
 
 @testable import QueueChaos
 
-/// Whole runs, one after another: each has a machine's worth of processes.
-@Suite(.serialized) struct ChaosRunTests {
+/// Whole runs of processes. Longer ones: `./dev chaos queue`.
+@Suite struct ChaosRunTests {
     @Test func `under every nemesis no job is lost and no effect is repeated`() async throws {
-        let report = try await ChaosRun.report(["--seconds", "12", "--seed", "3"])
+        let report = try await ChaosRun.report(["--seconds", "10", "--seed", "3"])
         #expect(report.violations.isEmpty, "\(report.text)")
         // And it was no walk in the park.
         #expect(report.count("rescued from dead workers") > 0, "\(report.text)")
@@ -14,7 +14,7 @@ import Testing
     }
 
     @Test func `without the low-water mark's fence a job is lost, and the checker says so`() async throws {
-        let report = try await ChaosRun.report(.fence, seconds: 2)
+        let report = try await ChaosRun.report(.fence)
         #expect(report.refuted == [.nothingLost], "\(report.text)")
         // The failure is told with the history of its job.
         let told = try #require(report.violations.first)
@@ -22,17 +22,17 @@ import Testing
     }
 
     @Test func `a rescue in one statement runs settled jobs again, and the checker says so`() async throws {
-        let report = try await ChaosRun.report(.rescue, seconds: 4)
+        let report = try await ChaosRun.report(.rescue)
         #expect(report.refuted.contains(.onePlace) || report.refuted.contains(.effectOnce), "\(report.text)")
     }
 
     @Test func `a settle that does not look at its lease repeats effects, and the checker says so`() async throws {
-        let report = try await ChaosRun.report(.settle, seconds: 4)
+        let report = try await ChaosRun.report(.settle)
         #expect(report.refuted.isSuperset(of: [.effectOnce, .oneHolderSettles]), "\(report.text)")
     }
 
     @Test func `an enqueue that leaves taken keys alone swallows wake-ups, and the checker says so`() async throws {
-        let report = try await ChaosRun.report(.keys, seconds: 2)
+        let report = try await ChaosRun.report(.keys)
         #expect(report.refuted == [.wakeUpSeen], "\(report.text)")
     }
 }
