@@ -41,6 +41,8 @@ enum ChaosSQL {
             (select count(*) from evergrant.job_wishes)
         """)
 
+    static let registered = PostgresStatement("count registered", "select count(*) from evergrant.workers")
+
     static let longLine = 400
     /// Jobs that may run now, counted up to `longLine`.
     static let lineLength = PostgresStatement(

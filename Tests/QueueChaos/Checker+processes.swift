@@ -37,7 +37,7 @@ extension Checker {
 
     /// Whether anything stood between some process and the database in that time.
     private func wasOut(_ from: Int64, _ to: Int64) -> Bool {
-        windows { $0.isOutage || $0 == .verdict }.contains { $0.from <= to && $0.to >= from }
+        windows { $0.isOutage || $0 == .verdict }.contains { $0.from <= to && $0.to + 1_000_000_000 >= from }
     }
 
     /// An outage for everyone starts every observer all over, so it must see a beat stand still for the whole patience after
@@ -63,9 +63,10 @@ extension Checker {
     private var outages: [Window] {
         let gap = Int64(rules.pace.gap) * 1_000_000
         let patience = Int64(rules.pace.patience) * 1_000_000
-        return windows { $0 == .cut || $0 == .freeze || $0 == .restart }
-            .filter { $0.to - $0.from > gap + 300_000_000 }
-            .map { Window(from: $0.from + 300_000_000, to: $0.to + patience - 50_000_000) }
+        return windows { $0 == .cut || $0 == .freeze }
+            .filter { $0.to - $0.from > gap + 500_000_000 }
+            // What was sent before the gate closed may take the server a while.
+            .map { Window(from: $0.from + 500_000_000, to: $0.to + patience - 50_000_000) }
     }
 
     /// When nemeses of a sort were at work.

@@ -74,6 +74,7 @@ struct ConductOptions: Sendable {
             case nil: Nemesis.allCases
             case .fence, .keys: []
             case .rescue, .settle: [.verdict]
+            case .observer: [.freeze]
             }
         let possible = (nemeses ?? wanted)
         return databaseURL == nil ? possible : possible.filter { $0.track != .network && $0 != .restart }
@@ -93,6 +94,9 @@ struct ConductOptions: Sendable {
             pace.keyed = 90
             pace.keyLife = 250
         case .rescue: pace.keyed = 10
+        case .observer:
+            // Less than any freeze lasts.
+            pace.patience = 700
         case .settle:
             pace.keyed = 10
             // A worker that was declared dead goes on for a while before it hears of it.

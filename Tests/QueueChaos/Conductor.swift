@@ -30,6 +30,7 @@ struct Conductor: Sendable {
         let fleet = Fleet(ground, options, history)
         do {
             try await fleet.start()
+            try await settleIn(ground.pool)
             try await disturb(fleet, ground, history)
             // Whoever enqueues ends first; then the queue empties, or does not.
             await fleet.finish(.enqueuer)
@@ -45,6 +46,16 @@ struct Conductor: Sendable {
             entries: try HistoryFile.read(directory: ground.directory), state: try await FinalState.read(ground.pool),
             rules: Checker.Rules(pace: options.pace))
         return Report(checker, options: options, seconds: Int((ContinuousClock.now - began).components.seconds))
+    }
+
+    /// Returns when the workers and observers have registered, or after ten seconds: a busy machine starts slowly.
+    private func settleIn(_ pool: PostgresPool) async throws {
+        let began = ContinuousClock.now
+        var count = 0
+        while count <= options.workers, ContinuousClock.now - began < .seconds(10) {
+            count = try await pool.execute(ChaosSQL.registered).first?.decode(Int.self) ?? 0
+            try await Task.sleep(for: .milliseconds(50))
+        }
     }
 
     private func disturb(_ fleet: Fleet, _ ground: Ground, _ history: HistoryFile) async throws {

@@ -95,7 +95,7 @@ struct Disturber: Sendable {
         let length: Duration
         switch nemesis {
         case .cut: (gate, length) = (.cut, random.milliseconds(200...2500))
-        case .freeze: (gate, length) = (.frozen, random.milliseconds(500...3500))
+        case .freeze: (gate, length) = (.frozen, random.milliseconds(1000...3500))
         case .deafen: (gate, length) = (.deaf, random.milliseconds(100...700))
         case .slow: (gate, length) = (.slow(.random(in: 5...40, using: &random)), random.milliseconds(500...2000))
         default:
@@ -110,8 +110,18 @@ struct Disturber: Sendable {
         history.record(.disturbs(what))
         proxy.set(gate, place: place)
         try await Task.sleep(for: length)
-        proxy.set(.open, place: place)
+        // Before the gate is open, so that the outage lasted at least so long.
         history.record(.restores(what))
+        if gate == .cut || gate == .frozen, place == nil {
+            // One after another, at times observers first: some are back while others are still out.
+            let places = Array(proxy.places)
+            for each in random.chance(50) ? places : places.shuffled(using: &random) {
+                proxy.set(.open, place: each)
+                try await Task.sleep(for: random.milliseconds(0...200))
+            }
+        } else {
+            proxy.set(.open, place: place)
+        }
     }
 
     // MARK: Database

@@ -77,7 +77,9 @@ actor Fleet {
             ProcessOrders(
                 role: slot.role, name: name, url: slot.url, directory: ground.directory,
                 seed: options.seed &+ UInt64(index * 1000 + slot.generation * 17), fault: options.fault,
-                pace: options.pace))
+                pace: options.pace,
+                // One of the workers does without.
+                preparesStatements: slot.role != .worker || slot.number != 2))
         slots[index].child = child
         history.record(.process(name: name, event: .began, status: nil))
         watches.append(

@@ -55,7 +55,7 @@ actor Ground {
             case .fence: ChaosSQL.faultyFence
             case .settle: ChaosSQL.faultySettle
             case .keys: ChaosSQL.faultyKeys
-            case .rescue, nil: nil
+            case .rescue, .observer, nil: nil
             }
         if let faulty { try await pool.executeScript(PostgresStatement("break the queue", faulty)) }
     }

@@ -19,7 +19,7 @@ struct ObserverProcess {
         var configuration = WorkerObserverConfiguration()
         configuration.name = orders.name
         configuration.patience = .milliseconds(orders.pace.patience)
-        configuration.gap = .milliseconds(orders.pace.gap)
+        configuration.gap = orders.fault == .observer ? .seconds(3600) : .milliseconds(orders.pace.gap)
         configuration.interval = .milliseconds(orders.pace.interval)
         let observer = WorkerObserver(pool: pool, configuration: configuration, logger: logger)
         let service: any Service = orders.fault == .rescue ? FaultyRescue(observer: observer, pool: pool) : observer

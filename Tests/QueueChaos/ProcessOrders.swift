@@ -14,6 +14,8 @@ struct ProcessOrders: Codable, Sendable {
     var seed: UInt64
     var fault: Fault?
     var pace: Pace
+    /// False: as behind a pooler in transaction mode.
+    var preparesStatements = true
 
     /// A pool as processes of the product have one, with times that suit a run of seconds.
     func configuration(connections: Int, settings: [String: String] = [:]) -> PostgresConfiguration {
@@ -23,6 +25,7 @@ struct ProcessOrders: Codable, Sendable {
         configuration.acquireTimeout = .seconds(2)
         configuration.statementTimeout = .seconds(5)
         configuration.applicationName = name
+        configuration.preparesStatements = preparesStatements
         configuration.settings = settings
         return configuration
     }
@@ -67,4 +70,6 @@ enum Fault: String, Codable, Sendable, CaseIterable {
     case settle
     /// `enqueue_keyed` leaves a key that is taken alone.
     case keys
+    /// Observers take no notice of gaps between their readings.
+    case observer
 }

@@ -16,13 +16,13 @@ final class Proxy: @unchecked Sendable {
         var gates: [Int: Gate] = [:]
         var newListeners: [(place: Int, descriptor: Int32)] = []
         var isOver = false
+        var places = 0
     }
     private let orders = Mutex(Orders())
     private let upstream: String
     private let wake: (read: Int32, write: Int32)
     private var links: [Link] = []
     private var listeners: [(place: Int, descriptor: Int32)] = []
-    private var places = 0
 
     /// `upstream` is the path of the server's socket.
     init(upstream: String) throws {
@@ -40,7 +40,7 @@ final class Proxy: @unchecked Sendable {
         thread.start()
     }
 
-    /// A new way to the server: its port, and the place to set its gate by. Called by one task at a time.
+    /// A new way to the server: its port, and the place to set its gate by.
     func add() throws -> (place: Int, port: UInt16) {
         let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_NONBLOCK.rawValue), 0)
         guard descriptor >= 0 else { throw ChaosError("socket: \(Self.reason)") }
@@ -56,9 +56,11 @@ final class Proxy: @unchecked Sendable {
             }
         }
         guard bound else { throw ChaosError("cannot listen on 127.0.0.1: \(Self.reason)") }
-        let place = places
-        places += 1
-        orders.withLock { $0.newListeners.append((place, descriptor)) }
+        let place = orders.withLock { orders in
+            defer { orders.places += 1 }
+            orders.newListeners.append((orders.places, descriptor))
+            return orders.places
+        }
         ring()
         return (place, UInt16(bigEndian: address.sin_port))
     }
@@ -66,10 +68,13 @@ final class Proxy: @unchecked Sendable {
     /// Sets the gate of one place, or of all.
     func set(_ gate: Gate, place: Int? = nil) {
         orders.withLock { orders in
-            for each in place.map({ $0...$0 }) ?? 0...max(0, places - 1) { orders.gates[each] = gate }
+            for each in place.map({ $0..<$0 + 1 }) ?? 0..<orders.places { orders.gates[each] = gate }
         }
         ring()
     }
+
+    /// Every place there is.
+    var places: Range<Int> { orders.withLock { 0..<$0.places } }
 
     func stop() {
         orders.withLock { $0.isOver = true }

@@ -51,12 +51,16 @@ enum ChaosRun {
     }
 
     private static func report(_ fault: Fault, seed: Int) async throws -> Report {
+        var arguments = [
+            "--fault", fault.rawValue, "--seconds", fault == .observer ? "5" : "3", "--seed", "\(seed)", "--workers",
+            "2",
+        ]
+        // Needs a proxy, and so a cluster of its own.
+        if fault == .observer { return try await report(arguments) }
         let database = try await TestDatabase.makeMigrated()
+        arguments += ["--database", database.url]
         do {
-            let report = try await report([
-                "--fault", fault.rawValue, "--seconds", "3", "--seed", "\(seed)", "--workers", "2", "--database",
-                database.url,
-            ])
+            let report = try await report(arguments)
             try await database.drop()
             return report
         } catch {

@@ -31,6 +31,11 @@ import Testing
         #expect(report.refuted.isSuperset(of: [.effectOnce, .oneHolderSettles]), "\(report.text)")
     }
 
+    @Test func `an observer that takes silence for death kills the fleet, and the checker says so`() async throws {
+        let report = try await ChaosRun.report(.observer)
+        #expect(report.refuted == [.outageSpares], "\(report.text)")
+    }
+
     @Test func `an enqueue that leaves taken keys alone swallows wake-ups, and the checker says so`() async throws {
         let report = try await ChaosRun.report(.keys)
         #expect(report.refuted == [.wakeUpSeen], "\(report.text)")

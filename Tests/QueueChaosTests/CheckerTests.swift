@@ -196,7 +196,7 @@ import Testing
 
     @Test func `nobody dies of an outage for everyone, nor before the patience after it`() {
         // Patience 2 s, gap 0.5 s: an outage from 1 s to 3 s forbids deaths up to 5 s.
-        for (at, isRight) in [(1100, true), (2000, false), (4900, false), (5000, true)] {
+        for (at, isRight) in [(1400, true), (2000, false), (4900, false), (5000, true)] {
             var story = Story()
             let freeze = Disturbance(nemesis: .freeze, target: "network")
             story.add(1000, .disturbs(freeze))
