@@ -43,7 +43,7 @@ struct WorkerProcess {
         configuration.pollInterval = .milliseconds(5) ... .milliseconds(20)
         configuration.beatInterval = .milliseconds(orders.pace.beatInterval)
         configuration.beatTolerance = .milliseconds(orders.pace.beatTolerance)
-        configuration.drainTimeout = .milliseconds(800)
+        configuration.drainTimeout = .milliseconds(200)
         configuration.settleTimeout = .seconds(3)
         configuration.scoutInterval = .milliseconds(5)
         // Never: what a low-water mark passes over must stay lost, or the fence would not be proved.
