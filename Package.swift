@@ -124,12 +124,18 @@ let targets: [Target] = [
         ],
         resources: [.copy("Assets")]),
     process("Sandbox", ["CLibCrypto", "Vault", hummingbird, httpTypes, nioCore, logging, lifecycleService]),
+    // the queue's ceiling: its statements through libpq alone
+    .target(name: "CQueueCeiling", dependencies: ["CLibPQ"], path: "Sources/CQueueCeiling"),
+    process(
+        "Benchmark",
+        ["CQueueCeiling", "Queue", "Schema", "EmbeddedPostgres", "Postgres", "Pacing", logging]),  // measurements
 
     .executableTarget(
         name: "CLI",
         dependencies: [
-            "Front", "Scheduler", "Worker", "Sandbox", "Bootstrap", "EmbeddedPostgres", "Lifecycle", "Connect",
-            "Webhooks", "Jobs", "Escrow", "Queue", "Store", "Schema", "Catalog", "Vault", "Egress", "Postgres",
+            "Front", "Scheduler", "Worker", "Sandbox", "Benchmark", "Bootstrap", "EmbeddedPostgres", "Lifecycle",
+            "Connect", "Webhooks", "Jobs", "Escrow", "Queue", "Store", "Schema", "Catalog", "Vault", "Egress",
+            "Postgres",
             "Pacing", "Credentials", arguments, configuration, hummingbird, logging, metrics, lifecycleService,
             unixSignals,
         ],
@@ -161,7 +167,7 @@ let targets: [Target] = [
     tests("Catalog", ["Catalog", "Credentials"]),
     tests("Egress", ["Egress", "CLibCurl", "Pacing", logging, metrics]),
     tests("Schema", ["Schema", "Postgres", "TestSupport", logging]),
-    tests("Queue", ["Queue", "Postgres", "Schema", "Pacing", "TestSupport", logging]),
+    tests("Queue", ["Queue", "Postgres", "EmbeddedPostgres", "Schema", "Pacing", "TestSupport", logging]),
     tests("QueueChaos", ["QueueChaos", "Postgres", "TestSupport"]),
     tests("Store", ["Store", "Vault", "Credentials", "Postgres", "Schema", "Pacing", "TestSupport"]),
     tests("OAuth", ["OAuth", "Catalog", "Egress", "Vault", "Credentials", "Pacing"]),
@@ -192,7 +198,8 @@ let targets: [Target] = [
             "Catalog", "Vault", "Egress", "Postgres", "Schema", "Pacing", "Credentials", "TestSupport", hummingbird,
         ]),
     tests("Bootstrap", ["Bootstrap", "Credentials", "Pacing", logging, metrics]),
-    tests("CLI", ["CLI", "Bootstrap", "TestSupport", "EmbeddedPostgres"]),
+    tests("Benchmark", ["Benchmark", "CQueueCeiling", "Queue", "Postgres", "TestSupport", "CLI", logging]),
+    tests("CLI", ["CLI", "Bootstrap", "Postgres", "TestSupport", "EmbeddedPostgres"]),
     tests(
         "Fleet",
         [

@@ -68,6 +68,7 @@ package struct FrontApplication: Service {
         ConnectionsController(services: services, sessions: sessions, bodyLimit: limit).addRoutes(to: routes)
         WebhooksController(services: services, bodyLimit: limit).addRoutes(to: routes)
         JobsController(services: services).addRoutes(to: routes)
+        SchedulesController(services: services, bodyLimit: limit).addRoutes(to: routes)
         try ConnectPages(services: services, options: options, renderer: renderer).addRoutes(to: router)
         AssetRoutes(assets: renderer.assets, catalog: services.catalog).addRoutes(to: router)
         return router

@@ -35,7 +35,7 @@ struct ChaosHandler: JobHandler {
                 Start(
                     job: job.jobID, lease: job.lease.leaseID, worker: job.lease.workerID, kind: does,
                     priority: job.priority, attempt: job.attempt, crashes: job.crashes, key: arguments.key,
-                    token: arguments.key == nil ? arguments.token : nil, limitKey: job.limitKey)))
+                    token: arguments.key == nil ? arguments.token : nil, limitKeys: job.limitKeys)))
         var finish = Finish(job: job.jobID, lease: job.lease.leaseID, ending: .threw)
         do {
             let (ending, outcome) = try await work(job, arguments, settlement, &finish.saw)

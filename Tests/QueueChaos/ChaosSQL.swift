@@ -64,6 +64,7 @@ enum ChaosSQL {
         union all select 'mark of job ' || job_id from evergrant.lease_marks
         union all select 'wish for key ' || encode(key, 'escape') from evergrant.job_wishes
         union all select 'key ' || encode(key, 'escape') || ' of job ' || job_id from evergrant.job_keys
+        union all select 'hold of limit ' || key || ' by job ' || job_id from evergrant.limit_holds
         union all select 'cancel of job ' || job_id from evergrant.job_cancels
         """)
 

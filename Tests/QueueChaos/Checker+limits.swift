@@ -10,21 +10,21 @@ struct LimitRule: Codable, Sendable, Hashable {
 
 extension Checker {
     func brokenLimits() -> [Violation] {
-        let runs = Dictionary(
-            grouping: holdings.values.lazy.flatMap { $0 }.filter { $0.start.limitKey != nil },
-            by: { $0.start.limitKey ?? "" })
+        let runs = holdings.values.flatMap { $0 }
         return rules.limits.flatMap { rule in
-            tooManyAtOnce(rule, runs[rule.key] ?? []) + tooManyStarts(rule, runs[rule.key] ?? [])
+            let mine = runs.filter { $0.start.limitKeys.contains(rule.key) }
+            return tooManyAtOnce(rule, mine) + tooManyStarts(rule, mine)
         }
     }
 
     /// A job runs from its start to its finish; one of a worker that was declared dead, to that at the latest, for its
-    /// slot is free from then on.
+    /// slot is free from then on; and one that a drain gave back, to that drain.
     private func tooManyAtOnce(_ rule: LimitRule, _ runs: [Holding]) -> [Violation] {
         guard let concurrency = rule.concurrency else { return [] }
         var changes: [(at: Int64, by: Int, lease: Int64, job: Int64)] = []
         for run in runs {
-            let end = min(run.overAt ?? .max, deaths[run.start.worker] ?? .max)
+            let drain = run.ending == .stopped ? drains.first { $0.by == run.by }?.at : nil
+            let end = min(run.overAt ?? .max, deaths[run.start.worker] ?? .max, drain ?? .max)
             guard end > run.at else { continue }
             changes.append((run.at, 1, run.start.lease, run.start.job))
             changes.append((end, -1, run.start.lease, run.start.job))

@@ -106,6 +106,12 @@ struct ConductOptions: Sendable {
         return pace
     }
 
+    /// Limits of the run, whose keys the enqueuers give to some of their jobs. Rates are not among them: between a start
+    /// that is granted and the start that is seen lies the network.
+    var limits: [LimitRule] {
+        fault == nil ? [LimitRule(key: "narrow", concurrency: 2), LimitRule(key: "wide", concurrency: 5)] : []
+    }
+
     /// How long nothing may change at the end, with jobs still waiting, until they are given up as lost.
     var stall: Duration { fault == nil ? .seconds(15) : .seconds(3) }
 }

@@ -29,6 +29,11 @@ struct Conductor: Sendable {
         let history = try HistoryFile(directory: ground.directory, name: "conductor")
         let fleet = Fleet(ground, options, history)
         do {
+            let queue = JobQueue(
+                pool: ground.pool, logger: Logger(label: "conductor") { _ in SwiftLogNoOpLogHandler() })
+            for limit in options.limits {
+                try await queue.setLimit(JobLimit(key: limit.key, concurrency: limit.concurrency))
+            }
             try await fleet.start()
             try await settleIn(ground.pool)
             try await disturb(fleet, ground, history)
@@ -44,7 +49,7 @@ struct Conductor: Sendable {
         await fleet.destroy()
         let checker = Checker(
             entries: try HistoryFile.read(directory: ground.directory), state: try await FinalState.read(ground.pool),
-            rules: Checker.Rules(pace: options.pace))
+            rules: Checker.Rules(pace: options.pace, limits: options.limits))
         return Report(checker, options: options, seconds: Int((ContinuousClock.now - began).components.seconds))
     }
 

@@ -102,7 +102,8 @@ private struct Caller: Service {
                     environmentID: .random(in: 1...3, using: &random), priority: .random(in: 1...2, using: &random),
                     runAt: random.chance(20)
                         ? Date(timeIntervalSinceNow: .random(in: 0...2, using: &random)) : nil,
-                    maximumAttempts: kind == .trouble ? 4 : 25))
+                    maximumAttempts: kind == .trouble ? 4 : 25,
+                    limitKeys: random.chance(15) ? ["narrow", "wide"] : random.chance(15) ? ["wide"] : []))
         }
         let inTransaction = random.chance(60)
         return await perform(

@@ -62,7 +62,7 @@ struct Start: Codable, Sendable, Hashable {
     let key: String?
     /// Of a job without key.
     let token: String?
-    let limitKey: String?
+    let limitKeys: [String]
 }
 
 /// A handler is about to return.

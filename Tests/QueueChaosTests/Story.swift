@@ -34,7 +34,8 @@ struct Story {
             .started(
                 Start(
                     job: job, lease: lease, worker: worker, kind: kind, priority: priority, attempt: attempt,
-                    crashes: crashes, key: key, token: key == nil ? "t" : nil, limitKey: limit)), by: "w")
+                    crashes: crashes, key: key, token: key == nil ? "t" : nil, limitKeys: limit.map { [$0] } ?? [])),
+            by: "w")
         if let ending { add(to, .finished(Finish(job: job, lease: lease, ending: ending)), by: "w") }
     }
 

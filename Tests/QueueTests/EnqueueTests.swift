@@ -66,7 +66,7 @@ import Testing
         ("queue", { $0.queue = "" }), ("maximumAttempts", { $0.maximumAttempts = 0 }),
         ("priority", { $0.priority = .max }), ("priority", { $0.priority = .min }),
         ("uniqueKey", { $0.uniqueKey = "" }),
-        ("limitKey", { $0.limitKey = String(repeating: "l", count: 501) }),
+        ("limitKeys", { $0.limitKeys = [String(repeating: "l", count: 201)] }),
     ]
 
     @Test(arguments: 0..<faults.count) func `a job that cannot be is refused with what is wrong`(number: Int) throws {

@@ -57,12 +57,12 @@ import Testing
             ])
             var job = QueueFixture.job("greet", #"{"name": "Ada"}"#, environmentID: 7, priority: 1, attempts: 3)
             job.queue = "mail"
-            job.limitKey = "smtp"
+            job.limitKeys = ["smtp"]
             let jobID = try await fixture.enqueue(job)
             try await whileRunning(runner) { await log.wait(for: 1) }
             let leased = try #require(log.events.first)
             #expect(leased.jobID == jobID && leased.kind == "greet" && leased.environmentID == 7)
-            #expect(leased.queue == "mail" && leased.priority == 1 && leased.limitKey == "smtp")
+            #expect(leased.queue == "mail" && leased.priority == 1 && leased.limitKeys == ["smtp"])
             #expect(leased.attempt == 1 && leased.maximumAttempts == 3 && leased.crashes == 0)
             #expect(String(decoding: leased.arguments, as: UTF8.self) == #"{"name": "Ada"}"#)
         }

@@ -163,7 +163,7 @@ private actor QueueDatabases {
 
     private var free: [TestDatabase] = []
     private var made = 0
-    private var waiting: [CheckedContinuation<TestDatabase, Never>] = []
+    private var waiting: [CheckedContinuation<TestDatabase, any Error>] = []
 
     func take() async throws -> TestDatabase {
         if let database = free.popLast() { return database }
@@ -173,10 +173,12 @@ private actor QueueDatabases {
                 return try await TestDatabase.makeMigrated()
             } catch {
                 made -= 1
+                for waiter in waiting { waiter.resume(throwing: error) }
+                waiting = []
                 throw error
             }
         }
-        return await withCheckedContinuation { waiting.append($0) }
+        return try await withCheckedThrowingContinuation { waiting.append($0) }
     }
 
     func give(_ database: TestDatabase) {
@@ -200,7 +202,9 @@ func withQueue<T: Sendable>(_ body: (QueueFixture) async throws -> T) async thro
         """
         truncate evergrant.queues, evergrant.job_kinds, evergrant.jobs_ready, evergrant.jobs_scheduled,
             evergrant.jobs_parked, evergrant.jobs_discarded, evergrant.leases, evergrant.lease_marks,
-            evergrant.job_keys, evergrant.job_wishes, evergrant.workers, evergrant.pauses, evergrant.job_cancels
+            evergrant.job_keys, evergrant.job_wishes, evergrant.workers, evergrant.pauses, evergrant.job_cancels,
+            evergrant.limits, evergrant.limit_holds, evergrant.queue_controls,
+            evergrant.schedules, evergrant.schedule_ticks, evergrant.app_grants
             restart identity;
         delete from evergrant.jobs_finished;
         alter sequence evergrant.job_ids restart;

@@ -203,7 +203,7 @@ extension QueueFixture {
     {
         LeasedJob(
             jobID: jobID, kind: "test", arguments: Array("{}".utf8), environmentID: 1, queue: "default", priority: 2,
-            attempt: attempt, maximumAttempts: most, crashes: 0, limitKey: nil, lease: lease, leaseSize: size)
+            attempt: attempt, maximumAttempts: most, crashes: 0, limitKeys: [], lease: lease, leaseSize: size)
     }
 }
 

@@ -8,7 +8,7 @@ import Testing
     private func job(attempt: Int, of most: Int) -> LeasedJob {
         LeasedJob(
             jobID: 1, kind: "test", arguments: [], environmentID: 1, queue: "default", priority: 2, attempt: attempt,
-            maximumAttempts: most, crashes: 0, limitKey: nil, lease: LeaseReference(leaseID: 1, workerID: 1),
+            maximumAttempts: most, crashes: 0, limitKeys: [], lease: LeaseReference(leaseID: 1, workerID: 1),
             leaseSize: 1)
     }
     private let failure = JobFailure(type: "T", message: "m")

@@ -26,7 +26,8 @@ struct JobsCommand: AsyncParsableCommand {
         let maximumAttempts: Int?
         let createdAt: Date
         let at: Date?
-        let uniqueKey, limitKey: String?
+        let uniqueKey: String?
+        let limitKeys: [String]
         let arguments: String
         let errors: [Failure]
 
@@ -42,7 +43,7 @@ struct JobsCommand: AsyncParsableCommand {
             createdAt = record.createdAt
             at = record.at
             uniqueKey = record.uniqueKey
-            limitKey = record.limitKey
+            limitKeys = record.limitKeys
             arguments = String(decoding: record.arguments, as: UTF8.self)
             errors = record.errors.map {
                 Failure(attempt: $0.attempt, at: $0.at, type: $0.type, message: $0.message)

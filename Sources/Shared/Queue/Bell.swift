@@ -17,6 +17,16 @@ final class Bell: Sendable {
         }?.resume()
     }
 
+    /// Wakes the waiting task; false when nobody waits, and then nothing is kept.
+    func ringWaiter() -> Bool {
+        let waiter = state.withLock { state in
+            defer { state.waiter = nil }
+            return state.waiter
+        }
+        waiter?.resume()
+        return waiter != nil
+    }
+
     /// Returns at the next ring, at once when one was kept, after `limit`, or when the task is cancelled. One task at a
     /// time.
     func wait(upTo limit: Duration) async {

@@ -57,7 +57,7 @@ package struct JobRecord: Sendable {
     package let at: Date?
     /// As stored: environment, kind, and the key given.
     package let uniqueKey: String?
-    package let limitKey: String?
+    package let limitKeys: [String]
     /// Oldest first.
     package let errors: [JobAttemptError]
     /// A JSON object.
@@ -82,7 +82,7 @@ package struct JobRecord: Sendable {
         createdAt = created
         self.at = at
         uniqueKey = key.map { String(decoding: $0, as: UTF8.self) }
-        self.limitKey = limitKey
+        limitKeys = NewJob.limitKeys(stored: limitKey)
         self.errors = try errors.map { try JSONDecoder().decode([JobAttemptError].self, from: Data($0)) } ?? []
         self.arguments = arguments ?? Array("{}".utf8)
     }

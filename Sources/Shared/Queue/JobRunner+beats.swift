@@ -29,7 +29,7 @@ extension JobRunner {
         guard rows.isEmpty else {
             state.withLock { $0.lastBeat = sent }
             // A claim that waits for fresh beats goes on.
-            state.exchangeBell.ring()
+            state.ringScout()
             return
         }
         logger.error(
@@ -59,7 +59,7 @@ extension JobRunner {
         let rows = try await pool.execute(Statements.strayLeases, [.int8(workerID), .int8Array(known)])
         let strays: Set<Int64> = Set(try rows.map { try $0.decode(Int64.self) })
         let sure = state.withLock { values in
-            values.exchangesEnded >= before.exchangesBegun
+            (values.exchangesUnderWay.min() ?? .max) >= before.exchangesBegun
                 ? strays.intersection(before.leases).subtracting(values.ledger.leaseIDs) : []
         }
         if !sure.isEmpty {

@@ -35,7 +35,7 @@ extension JobRunner {
                 if phase == .stopped { return }
             }
             // Its answer may have emptied the ledger that a drain waits for.
-            state.exchangeBell.ring()
+            state.ringScout()
         }
     }
 
@@ -99,7 +99,10 @@ extension JobRunner {
             guard let row = rows.first else { throw QueueError(.inconsistent, "a settle returned no row") }
             let (held, _, open) = try row.decode(Bool.self, Int.self, [Int64].self)
             if !held { lost += part.jobs.count }
-            state.withLock { $0.ledger.settled(part, held: held, open: open, at: now) }
+            state.withLock { values in
+                values.ledger.settled(part, held: held, open: open, at: now)
+                if part.limited, values.controls.isWaiting { values.hasFreedRoom = true }
+            }
         }
         for ((_, mine), rows) in zip(owners, answers.dropFirst(1 + settling.count)) {
             var open: [Int64: [Int64]] = [:]

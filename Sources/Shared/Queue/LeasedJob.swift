@@ -18,7 +18,7 @@ package struct LeasedJob: Sendable {
     package let maximumAttempts: Int
     /// How many workers died while they held it.
     package let crashes: Int
-    package let limitKey: String?
+    package let limitKeys: [String]
     package let lease: LeaseReference
     /// How many jobs the lease began with.
     let leaseSize: Int

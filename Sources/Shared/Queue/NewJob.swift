@@ -5,7 +5,7 @@
 #endif
 
 /// A job to be enqueued.
-package struct NewJob: Sendable {
+package struct NewJob: Sendable, Hashable {
     /// What is to be done; a `JobHandler` of that name does it. 1 to 200 characters.
     package var kind: String
     /// A JSON object. Ids only, never a secret: arguments are kept in the history and shown to operators.
@@ -22,12 +22,13 @@ package struct NewJob: Sendable {
     package var uniqueKey: String?
     /// How often it is tried before it is discarded; at least 1.
     package var maximumAttempts: Int16
-    /// What it is limited or paused by, beside its kind.
-    package var limitKey: String?
+    /// What it is limited or paused by, beside its kind: at most four names, each 1 to 200 characters without control
+    /// characters. It starts when all of them have room.
+    package var limitKeys: [String]
 
     package init(
         kind: String, arguments: [UInt8], environmentID: Int64, queue: String = "default", priority: Int16 = 2,
-        runAt: Date? = nil, uniqueKey: String? = nil, maximumAttempts: Int16 = 25, limitKey: String? = nil
+        runAt: Date? = nil, uniqueKey: String? = nil, maximumAttempts: Int16 = 25, limitKeys: [String] = []
     ) {
         self.kind = kind
         self.arguments = arguments
@@ -37,11 +38,14 @@ package struct NewJob: Sendable {
         self.runAt = runAt
         self.uniqueKey = uniqueKey
         self.maximumAttempts = maximumAttempts
-        self.limitKey = limitKey
+        self.limitKeys = limitKeys
     }
 
     /// The key as stored: apart for each environment and kind.
     var storedKey: [UInt8]? { uniqueKey.map { Array("\(environmentID)/\(kind)/\($0)".utf8) } }
+    static func limitKeys(stored: String?) -> [String] { stored?.split(separator: "\n").map(String.init) ?? [] }
+    /// The limit keys as stored: one a line, null for none.
+    var storedLimitKeys: String? { limitKeys.isEmpty ? nil : limitKeys.joined(separator: "\n") }
 }
 
 /// What became of a `NewJob`.

@@ -8,16 +8,22 @@ package struct QueueMaintenance: Sendable {
 
     private let pool: PostgresPool
     private let logger: Logger
+    private let wakeUp: WakeUp
 
     package init(pool: PostgresPool, logger: Logger) {
         self.pool = pool
         self.logger = logger
+        wakeUp = WakeUp(pool: pool, logger: logger)
     }
 
     /// Moves up to `limit` jobs whose time has come into line; returns how many. Each 100–250 ms, again at once while it
     /// returns `limit`.
     @discardableResult
-    package func promote(limit: Int = 1000) async throws -> Int { try await count(Statements.promote, [limit]) }
+    package func promote(limit: Int = 1000) async throws -> Int {
+        let jobs = try await count(Statements.promote, [limit])
+        if jobs > 0 { await wakeUp.jobsCame() }
+        return jobs
+    }
 
     /// Puts back the unsettled jobs of up to `limit` leases of dead workers; returns how many. Each second. May make a job
     /// run twice whose worker was only taken for dead: its settle then fails.
@@ -27,6 +33,7 @@ package struct QueueMaintenance: Sendable {
             let leases = try await transaction.execute(Statements.rescueLock, [.int4(Int32(clamping: limit))])
                 .map { try $0.decode(Int64.self) }
             guard !leases.isEmpty else { return 0 }
+            try await transaction.execute(Statements.rescueHolds, [.int8Array(leases)])
             return try await transaction.execute(Statements.rescueMove, [.int8Array(leases)]).value(Int.self) ?? 0
         }
         if jobs > 0 { logger.warning("jobs of dead workers were put back", metadata: ["jobs": "\(jobs)"]) }
@@ -64,6 +71,9 @@ package struct QueueMaintenance: Sendable {
 
     /// Deletes the rows of dead workers whose leases are rescued. Each minute.
     package func forgetWorkers() async throws { try await pool.execute(Statements.forgetWorkers) }
+
+    /// Deletes the rows of limits that limit nothing any more. Hourly.
+    package func forgetLimits() async throws { try await pool.execute(Statements.forgetLimits) }
 
     private func count(_ statement: PostgresStatement, _ limits: [Int]) async throws -> Int {
         try await pool.execute(statement, limits.map { .int4(Int32(clamping: $0)) }).value(Int.self) ?? 0

@@ -5,6 +5,20 @@ import Synchronization
 final class RunnerState: Sendable {
     enum Phase: Sendable { case running, draining, stopped }
 
+    /// When a runner looks for work.
+    struct Searching: Sendable {
+        /// While no lane is known to have jobs.
+        var nextPoll = BootInstant(nanoseconds: 0)
+        var lastSearch = BootInstant(nanoseconds: 0)
+        var lastFull = BootInstant.now()
+        /// The wait after the next poll that finds nothing; nil: the shortest.
+        var idle: Duration?
+        /// When parked jobs are looked at next, beside each search.
+        var parkedAt: BootInstant?
+        /// The limit key to begin after.
+        var parkedAfter: String?
+    }
+
     struct Values: Sendable {
         var phase = Phase.running
         var drainSince: BootInstant?
@@ -13,39 +27,61 @@ final class RunnerState: Sendable {
         var lastBeat: BootInstant?
         var ledger = LeaseLedger()
         var lanes = LaneTable()
+        var controls = RunnerControls()
+        /// A job of ours that held room under a limit has ended, and others wait for it.
+        var hasFreedRoom = false
         /// Since when a slot has been free that no claim has seen.
         var freedAt: BootInstant?
         var tasks: [Int64: RunningTask] = [:]
         var cancelled: Set<Int64> = []
-        /// Exchanges begun and ended, to tell a lease whose claim is under way from one whose answer was lost.
+        /// When lanes are searched next, and when they were.
+        var searching = Searching()
+        /// Slots that claims under way may fill.
+        var claiming = 0
+        /// Exchanges begun, and those under way, to tell a lease whose claim is under way from one whose answer was lost.
         var exchangesBegun = 0
-        var exchangesEnded = 0
+        var exchangesUnderWay: Set<Int> = []
         /// Leases not in the ledger at the last look, and how many exchanges had begun then.
         var strays: (leases: Set<Int64>, exchangesBegun: Int) = ([], 0)
     }
 
     private let values = Mutex(Values())
     let configuration: JobRunnerConfiguration
-    /// Rung when a lease can be settled whole, a slot becomes free, or jobs may have come.
-    let exchangeBell = Bell()
+    /// Rung when a lease can be settled whole, a slot becomes free, or jobs may have come. The first is the scout's.
+    let exchangeBells: [Bell]
     /// Rung when a lease can be settled in part.
     let settleBell = Bell()
     /// Rung when jobs were claimed.
     let scoutBell = Bell()
     /// Rung when the runner stops.
     let beatBell = Bell()
+    /// Rung when the runner stops.
+    let listenBell = Bell()
 
-    init(_ configuration: JobRunnerConfiguration) { self.configuration = configuration }
+    init(_ configuration: JobRunnerConfiguration) {
+        self.configuration = configuration
+        exchangeBells = (0..<max(1, configuration.exchanges)).map { _ in Bell() }
+    }
 
     func withLock<Result>(_ body: (inout sending Values) -> sending Result) -> sending Result {
         values.withLock(body)
     }
 
+    /// Wakes the scout's exchange loop.
+    func ringScout() { exchangeBells[0].ring() }
+
+    /// Wakes an exchange loop for work that is there: one that waits, if any does.
+    func ringExchange() {
+        for bell in exchangeBells where bell.ringWaiter() { return }
+        ringScout()
+    }
+
     func ringAll() {
-        exchangeBell.ring()
+        for bell in exchangeBells { bell.ring() }
         settleBell.ring()
         scoutBell.ring()
         beatBell.ring()
+        if phase == .stopped { listenBell.ring() }
     }
 
     /// Stops claiming. Idempotent.
@@ -75,14 +111,18 @@ final class RunnerState: Sendable {
     func finish(_ job: LeasedJob, _ settlement: Settlement?, trusted: Bool = false) {
         let now = BootInstant.now()
         let (readiness, freed) = withLock { values in
+            if values.tasks.removeValue(forKey: job.jobID) != nil { values.cancelled.remove(job.jobID) }
+            if settlement == nil, values.controls.isWaiting, values.ledger.isLimited(job.lease.leaseID) {
+                values.hasFreedRoom = true
+            }
             let readiness = values.ledger.finish(
                 job.jobID, of: job.lease.leaseID, settlement, trusted: trusted, at: now)
             let freed = values.freedAt == nil
             if freed { values.freedAt = now }
-            return (readiness, freed)
+            return (readiness, freed || values.hasFreedRoom)
         }
-        if readiness == .whole || freed { exchangeBell.ring() }
-        if readiness != .whole { settleBell.ring() }
+        if readiness == .whole || freed { ringExchange() }
+        if readiness == .part || readiness == .window { settleBell.ring() }
     }
 }
 

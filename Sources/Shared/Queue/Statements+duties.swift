@@ -6,6 +6,10 @@ extension Statements {
     static let register = PostgresStatement(
         "register worker", "insert into evergrant.workers (name) values ($1) returning id")
 
+    /// As `register`, with the kinds that it has handlers for.
+    static let registerRunner = PostgresStatement(
+        "register runner", "insert into evergrant.workers (name, kinds) values ($1, $2::int[]) returning id")
+
     /// No row: declared dead.
     static let beat = PostgresStatement(
         "beat", "update evergrant.workers set beat = beat + 1 where id = $1 and not dead returning beat")
@@ -51,6 +55,10 @@ extension Statements {
         where not exists (select from evergrant.workers w where w.id = l.worker and not w.dead)
         order by l.id limit $1 for update of l skip locked
         """)
+
+    /// Between them: room under limits goes back. $1 leases. Limits FOR UPDATE by key.
+    static let rescueHolds = PostgresStatement(
+        "free room of dead workers", "select evergrant.free_holds($1::bigint[], null)")
 
     /// Second, with its own snapshot: a settle has either committed its mark before the first statement had the lease, or
     /// finds no lease. A crash counts as an attempt only from the third on.
