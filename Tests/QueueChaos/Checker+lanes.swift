@@ -37,7 +37,9 @@ extension Checker {
     /// Claims within a window, by process, of leases that were begun as a whole: not the last ones of a process that died.
     private func shares(in window: Window) -> [String: [(urgent: Int, all: Int)]] {
         let last = Dictionary(entries.map { ($0.by, $0.at) }, uniquingKeysWith: max)
-        let leases = Dictionary(grouping: holdings.values.lazy.flatMap { $0 }, by: \.start.lease)
+        // Jobs under a limit are left out: those that waited for room come back past the lanes.
+        let leases = Dictionary(
+            grouping: holdings.values.lazy.flatMap { $0 }.filter { $0.start.limitKeys.isEmpty }, by: \.start.lease)
         var shares: [String: [(urgent: Int, all: Int)]] = [:]
         for lease in leases.values {
             guard let by = lease.first?.by, let began = lease.map(\.at).min(), began >= window.from,
