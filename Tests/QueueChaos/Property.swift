@@ -14,7 +14,7 @@ enum Property: String, Codable, Sendable, CaseIterable {
         case .keyRunsAlone: "no two jobs of a unique key ran at once, unless the first one's worker was declared dead"
         case .wakeUpSeen: "every committed wake-up of a unique key was seen by a run that followed it"
         case .urgentFirst: "while urgent and bulk jobs waited, urgent ones had their reserved share of every claim"
-        case .limitsKept: "no limit key ever had more jobs running, or more starts, than it allows"
+        case .limitsKept: "no limit key ever had more jobs running than it allows"
         case .attemptsCounted: "attempts and crashes were counted right, a crash as an attempt from the third on"
         case .drainIsFree: "a worker that ended in order lost no job and used no attempt"
         case .outageSpares:
