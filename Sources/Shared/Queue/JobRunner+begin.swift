@@ -27,6 +27,7 @@ extension JobRunner {
         }
         let mayStart = state.phase == .running
         var asking: [LeasedJob] = []
+        var counters = LaneCounters()
         var names = NamesOfBatch(queue.names)
         for row in claimed.rows {
             let (queueName, kind) = names.of(row)
@@ -40,9 +41,12 @@ extension JobRunner {
             case .paused(let reason, let key): settle(job, .parked(reason: reason, key: key), "park")
             case .ask where !claimed.isAdmitted: asking.append(job)
             case .free, .ask:
-                if let handler = handler(of: job) { group.addTask { await self.perform(job, handler) } }
+                guard let handler = handler(of: job) else { continue }
+                counters.add(.started, job.lane)
+                group.addTask { await self.perform(job, handler) }
             }
         }
+        state.withLock { [counters] in $0.counters.add(counters) }
         guard !asking.isEmpty else { return }
         group.addTask { [asking] in await self.performAdmitted(asking) }
     }
@@ -89,6 +93,7 @@ extension JobRunner {
                 } else if state.phase != .running {
                     settle(job, .givenBack, "give_back")
                 } else if let handler = handler(of: job) {
+                    state.withLock { $0.counters.add(.started, job.lane) }
                     group.addTask { await self.perform(job, handler) }
                 }
             }
@@ -124,6 +129,6 @@ extension LeasedJob {
             environmentID: queue?.environmentID ?? 0, queue: queue?.name ?? "#\(row.queue)", priority: row.priority,
             attempt: Int(row.attempt) + 1, maximumAttempts: Int(row.maximumAttempts), crashes: Int(row.crashes),
             limitKeys: row.limitKey.map { $0.split(separator: "\n").map(String.init) } ?? [], lease: lease,
-            leaseSize: size)
+            leaseSize: size, queueID: row.queue)
     }
 }

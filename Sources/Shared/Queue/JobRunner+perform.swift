@@ -36,7 +36,9 @@ extension JobRunner {
         metrics.settled(
             kind: job.kind,
             outcome: done?.act == 5 ? "discard" : (outcome == .settled ? settled ?? outcome : outcome).label)
-        state.finish(job, done, trusted: settled != nil && settlement.closesLease)
+        let own = done == nil ? settled.flatMap { Settlement($0, of: job, backoff: handler.backoff) } : nil
+        state.finish(
+            job, done, as: own.flatMap(LaneCounters.Event.init), trusted: settled != nil && settlement.closesLease)
     }
 
     private func isCancelled(_ job: LeasedJob) -> Bool { state.withLock { $0.cancelled.contains(job.jobID) } }
