@@ -124,12 +124,18 @@ let targets: [Target] = [
         ],
         resources: [.copy("Assets")]),
     process("Sandbox", ["CLibCrypto", "Vault", hummingbird, httpTypes, nioCore, logging, lifecycleService]),
+    // the queue's ceiling: its statements through libpq alone
+    .target(name: "CQueueCeiling", dependencies: ["CLibPQ"], path: "Sources/CQueueCeiling"),
+    process(
+        "Benchmark",
+        ["CQueueCeiling", "Queue", "Schema", "EmbeddedPostgres", "Postgres", "Pacing", logging]),  // measurements
 
     .executableTarget(
         name: "CLI",
         dependencies: [
-            "Front", "Scheduler", "Worker", "Sandbox", "Bootstrap", "EmbeddedPostgres", "Lifecycle", "Connect",
-            "Webhooks", "Jobs", "Escrow", "Queue", "Store", "Schema", "Catalog", "Vault", "Egress", "Postgres",
+            "Front", "Scheduler", "Worker", "Sandbox", "Benchmark", "Bootstrap", "EmbeddedPostgres", "Lifecycle",
+            "Connect", "Webhooks", "Jobs", "Escrow", "Queue", "Store", "Schema", "Catalog", "Vault", "Egress",
+            "Postgres",
             "Pacing", "Credentials", arguments, configuration, hummingbird, logging, metrics, lifecycleService,
             unixSignals,
         ],
@@ -185,6 +191,7 @@ let targets: [Target] = [
             "Catalog", "Vault", "Egress", "Postgres", "Schema", "Pacing", "Credentials", "TestSupport", hummingbird,
         ]),
     tests("Bootstrap", ["Bootstrap", "Credentials", "Pacing", logging, metrics]),
+    tests("Benchmark", ["Benchmark", "CQueueCeiling", "Queue", "TestSupport", "CLI", logging]),
     tests("CLI", ["CLI", "Bootstrap", "TestSupport", "EmbeddedPostgres"]),
     tests(
         "Fleet",

@@ -16,9 +16,11 @@ struct Evergrant: AsyncParsableCommand {
             CommandGroup(
                 name: "Processes",
                 subcommands: [UpCommand.self, FrontCommand.self, SchedulerCommand.self, WorkerCommand.self]),
-            CommandGroup(name: "Set-up", subcommands: [MigrateCommand.self, DoctorCommand.self, APIKeysCommand.self]),
+            CommandGroup(
+                name: "Set-up",
+                subcommands: [MigrateCommand.self, DoctorCommand.self, APIKeysCommand.self, AppsCommand.self]),
             CommandGroup(name: "Looking and repairing", subcommands: [ConnectionsCommand.self, JobsCommand.self]),
-            CommandGroup(name: "Testing", subcommands: [SandboxCommand.self]),
+            CommandGroup(name: "Testing", subcommands: [SandboxCommand.self, BenchCommand.self]),
         ])
 
     static func main() async {

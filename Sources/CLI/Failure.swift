@@ -1,4 +1,5 @@
 import ArgumentParser
+import Benchmark
 import Bootstrap
 import Catalog
 import Credentials
@@ -29,6 +30,8 @@ enum Failure {
         case let error as PortInUse: ("\(error)", EX_UNAVAILABLE)
         case let error as FleetError: ("\(error)", error.status)
         case let error as SandboxError: ("sandbox: \(error)", EX_UNAVAILABLE)
+        case let error as BenchmarkError:
+            ("bench: \(error)", error.code == .invalid ? EX_USAGE : EX_SOFTWARE)
         case let error as QueueError: ("\(error)", EX_DATAERR)
         default: ("\(error)", 1)
         }

@@ -17,7 +17,7 @@ import Testing
 
     @Test func `a lease of completed jobs goes as a whole`() {
         var ledger = ledger([1, 2])
-        #expect(ledger.finish(1, of: 1, .completed, trusted: false, at: now) == .later)
+        #expect(ledger.finish(1, of: 1, .completed, trusted: false, at: now) == .window)
         #expect(ledger.takeWhole(limit: 9).isEmpty)
         #expect(ledger.finish(2, of: 1, .completed, trusted: false, at: now) == .whole)
         #expect(ledger.takeParts(at: at(100), window: window, limit: 9).isEmpty)
@@ -76,7 +76,7 @@ import Testing
     @Test func `a handler that settled leaves only the closing, and none when it closed the lease`() {
         var shared = ledger([1, 2])
         _ = shared.touch(1, of: 1)
-        #expect(shared.finish(1, of: 1, nil, trusted: false, at: now) == .later)
+        #expect(shared.finish(1, of: 1, nil, trusted: false, at: now) == .window)
         #expect(shared.nextDue(window: window) == nil)
         #expect(shared.finish(2, of: 1, nil, trusted: false, at: now) == .part)
         let parts = shared.takeParts(at: now, window: window, limit: 9)

@@ -29,7 +29,8 @@ struct WorkerCommand: AsyncParsableCommand {
             let worker = WorkerProcess(
                 lifecycle: parts.lifecycle, queuePool: parts.queuePool, egress: parts.egress, connect: parts.connect,
                 webhooks: parts.configuration.webhooks,
-                runner: parts.configuration.worker.runner(name: parts.role.owner))
+                runner: parts.configuration.worker.runner(
+                    name: parts.role.owner, listens: parts.configuration.database.canListen))
             let settings = parts.configuration.worker
             let admin = try AdminListener.services(
                 parts, host: settings.adminHost, port: settings.adminPort, setting: "worker.admin_port")
@@ -43,10 +44,12 @@ struct WorkerCommand: AsyncParsableCommand {
 extension WorkerConfiguration {
     /// The queue's runner of this configuration.
     /// - Parameter name: how operators know this process.
-    fileprivate func runner(name: String) -> JobRunnerConfiguration {
+    /// - Parameter listens: whether it hears of new jobs, beside polling.
+    fileprivate func runner(name: String, listens: Bool) -> JobRunnerConfiguration {
         var runner = JobRunnerConfiguration()
         runner.name = name
         runner.concurrency = concurrency
+        runner.listens = listens
         runner.pollInterval = min(.milliseconds(20), pollInterval)...pollInterval
         // The rest of the grace is for settling what was cancelled.
         runner.drainTimeout = max(.seconds(1), shutdownGrace - .seconds(10))

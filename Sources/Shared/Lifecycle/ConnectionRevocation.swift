@@ -20,7 +20,7 @@ package struct ConnectionRevocation: Sendable {
     /// Moves the connection to `revoking` and enqueues its revocation, in one transaction.
     /// - Returns: the connection as it stands; nil when there is none. Asking twice is no error.
     package func request(uid: UUID, environmentID: Int64, actor: String) async throws -> ConnectionRecord? {
-        try await services.pool.transaction { transaction in
+        let record = try await services.pool.transaction { transaction -> ConnectionRecord? in
             guard let found = try await Connections.find(uid: uid, environmentID: environmentID, in: transaction) else {
                 return nil
             }
@@ -35,6 +35,8 @@ package struct ConnectionRevocation: Sendable {
                 environmentID: environmentID, actor: actor, action: "delete", connectionID: gone.id, in: transaction)
             return gone
         }
+        if record != nil { await services.queue.wakeRunners() }
+        return record
     }
 
     /// One attempt to revoke. The row owns the retry: an attempt that fails sets the next one.

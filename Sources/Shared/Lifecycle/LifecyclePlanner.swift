@@ -56,12 +56,14 @@ package final class LifecyclePlanner: Sendable {
         _ claim: @Sendable (_ limit: Int, _ claim: Duration, _ db: any PostgresQuerying) async throws -> [Due],
         job: @Sendable (Due) throws -> NewJob
     ) async throws -> Int {
-        try await services.pool.transaction { [self] transaction in
+        let count = try await services.pool.transaction { [self] transaction in
             let due = try await claim(batch, services.timings.claim, transaction)
             let jobs = try due.map(job)
             if !jobs.isEmpty { _ = try await services.queue.enqueue(jobs, in: transaction) }
             return due.count
         }
+        if count > 0 { await services.queue.wakeRunners() }
+        return count
     }
 
     /// Looks after attempts that are open past their deadline: waits where the class says so, else enqueues recovery.

@@ -36,10 +36,23 @@ extension JobQueue {
                 return results
             }
         }
-        return try results.map {
+        let enqueued = try results.map {
             guard let result = $0 else { throw QueueError(.inconsistent, "enqueue answered for too few jobs") }
             return result
         }
+        if transaction == nil { await wakeRunners(try edges(of: jobs, enqueued)) }
+        return enqueued
+    }
+
+    /// The lanes that got new jobs to run now.
+    private func edges(of jobs: [NewJob], _ enqueued: [EnqueuedJob]) throws -> [WakeUp.Edge] {
+        var first: [Lane: Int64] = [:]
+        for (job, result) in zip(jobs, enqueued) where result.outcome == .new && job.runAt == nil {
+            guard let jobID = result.jobID else { continue }
+            let lane = Lane(queue: try queueID(job), priority: job.priority)
+            first[lane] = min(first[lane] ?? jobID, jobID)
+        }
+        return first.map { WakeUp.Edge(lane: $0.key, firstID: $0.value) }
     }
 
     /// Jobs that one statement enqueues.

@@ -12,11 +12,19 @@ package final class JobQueue: Sendable {
 
     let pool: PostgresPool
     let names: QueueNames
+    private let wakeUp: WakeUp
     let logger: Logger
 
     package init(pool: PostgresPool, logger: Logger) {
         self.pool = pool
         self.logger = logger
         names = QueueNames(pool: pool)
+        wakeUp = WakeUp(pool: pool, logger: logger)
     }
+
+    /// Wakes idle runners. For who enqueues in a transaction of its own: call it after the commit. Without it they find the
+    /// jobs at their next poll, within 50 ms.
+    package func wakeRunners() async { await wakeUp.jobsCame() }
+
+    func wakeRunners(_ edges: [WakeUp.Edge]) async { await wakeUp.jobsCame(edges) }
 }

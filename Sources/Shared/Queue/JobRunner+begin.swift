@@ -27,40 +27,53 @@ extension JobRunner {
         }
         let mayStart = state.phase == .running
         var asking: [LeasedJob] = []
-        var counters = LaneCounters()
-        var names = NamesOfBatch(queue.names)
+        var starting: [Start] = []
+        starting.reserveCapacity(claimed.rows.count)
+        var names = NamesOfBatch(queue.names, metrics)
         for row in claimed.rows {
             let (queueName, kind) = names.of(row)
-            let job = LeasedJob(row, kind: kind, queue: queueName, lease: claimed.lease, size: claimed.rows.count)
-            guard mayStart, queueName != nil, kind != nil else {
+            let job = LeasedJob(row, kind: kind?.name, queue: queueName, lease: claimed.lease, size: claimed.rows.count)
+            guard mayStart, queueName != nil, let kind else {
                 settle(job, .givenBack, "give_back")
                 continue
             }
-            if let waited = row.waited { metrics.waited(kind: job.kind, seconds: waited) }
+            if let waited = row.waited { kind.metrics.waited(waited) }
             switch controls.start(kind: job.kind, limitKeys: job.limitKeys) {
             case .paused(let reason, let key): settle(job, .parked(reason: reason, key: key), "park")
             case .ask where !claimed.isAdmitted: asking.append(job)
-            case .free, .ask:
-                guard let handler = handler(of: job) else { continue }
-                counters.add(.started, job.lane)
-                group.addTask { await self.perform(job, handler) }
+            case .free, .ask: if let performer = performer(of: job) { starting.append((job, performer)) }
             }
         }
-        state.withLock { [counters] in $0.counters.add(counters) }
+        start(starting, &group)
         guard !asking.isEmpty else { return }
         group.addTask { [asking] in await self.performAdmitted(asking) }
     }
 
-    /// The handler of a job that may start; nil when it was settled instead.
-    private func handler(of job: LeasedJob) -> (any JobHandler)? {
+    typealias Start = (job: LeasedJob, performer: Performer)
+
+    /// Starts handlers, several from one task: each runs on until it first waits, which for a short one is its end.
+    private func start(_ jobs: [Start], _ group: inout DiscardingTaskGroup) {
+        let together = 16
+        for first in stride(from: 0, to: jobs.count, by: together) {
+            let some = jobs[first..<min(first + together, jobs.count)]
+            group.addTask {
+                await withDiscardingTaskGroup { group in
+                    for (job, performer) in some { group.addImmediateTask { await self.perform(job, performer) } }
+                }
+            }
+        }
+    }
+
+    /// Who performs a job that may start; nil when it was settled instead.
+    private func performer(of job: LeasedJob) -> Performer? {
         if job.attempt > job.maximumAttempts {
             let failure = JobFailure(
                 type: "PoisonJob",
                 message: "not started: \(job.crashes) workers died while they held this job, and its attempts are "
                     + "used up")
             settle(job, Settlement(act: 5, delay: 0, note: failure.json), "discard")
-        } else if let handler = handlers[job.kind] {
-            return handler
+        } else if let performer = performers[job.kind] {
+            return performer
         } else {
             let failure = JobFailure(
                 type: "UnknownKind",
@@ -71,18 +84,25 @@ extension JobRunner {
         return nil
     }
 
-    /// Asks the limits and runs those jobs that have room; the others are parked until there is some. When the database
-    /// does not answer, all go back into line: whatever room they were given goes back with them.
+    /// Asks the limits, again and again while the database is away, and runs those jobs that have room; the others are
+    /// parked until there is some. Asking twice takes room once.
     private func performAdmitted(_ jobs: [LeasedJob]) async {
         guard let lease = jobs.first?.lease else { return }
         state.withLock { $0.ledger.limit(lease.leaseID) }
-        var short: [Int64: String]
-        do {
-            short = try await admit(jobs, of: lease)
-        } catch {
-            logger.warning(
-                "limits could not be asked; jobs go back into line",
-                metadata: ["jobs": "\(jobs.count)", "error": "\(error)"])
+        var retry = Retry(logger: logger, what: "limits cannot be asked")
+        var short: [Int64: String]?
+        while short == nil, !Task.isCancelled, state.phase == .running {
+            do {
+                short = try await admit(jobs, of: lease)
+                retry.succeeded()
+            } catch let error as QueueError where error.code == .leaseLost {
+                break
+            } catch {
+                let delay = retry.failed(error)
+                try? await Task.sleep(for: delay)
+            }
+        }
+        guard let short else {
             for job in jobs { settle(job, .givenBack, "give_back") }
             return
         }
@@ -92,9 +112,8 @@ extension JobRunner {
                     settle(job, .parked(reason: "wait", key: key), "park")
                 } else if state.phase != .running {
                     settle(job, .givenBack, "give_back")
-                } else if let handler = handler(of: job) {
-                    state.withLock { $0.counters.add(.started, job.lane) }
-                    group.addTask { await self.perform(job, handler) }
+                } else if let performer = performer(of: job) {
+                    group.addImmediateTask { await self.perform(job, performer) }
                 }
             }
         }
@@ -102,7 +121,7 @@ extension JobRunner {
 
     /// Settles a job that was not started.
     private func settle(_ job: LeasedJob, _ settlement: Settlement, _ outcome: String) {
-        metrics.settled(kind: job.kind, outcome: outcome)
+        metrics.kind(job.kind).settled(outcome)
         state.finish(job, settlement)
     }
 }
@@ -110,15 +129,19 @@ extension JobRunner {
 /// Names of a batch's queues and kinds: its jobs mostly share them, so the last ones are kept.
 private struct NamesOfBatch {
     private let names: QueueNames
+    private let metrics: QueueMetrics
     private var queue: (id: Int32, name: QueueName?)?
-    private var kind: (id: Int32, name: String?)?
+    private var kind: (id: Int32, known: (name: String, metrics: KindMetrics)?)?
 
-    init(_ names: QueueNames) { self.names = names }
+    init(_ names: QueueNames, _ metrics: QueueMetrics) {
+        self.names = names
+        self.metrics = metrics
+    }
 
-    mutating func of(_ row: ClaimedBatch.Row) -> (QueueName?, String?) {
+    mutating func of(_ row: ClaimedBatch.Row) -> (queue: QueueName?, kind: (name: String, metrics: KindMetrics)?) {
         if queue?.id != row.queue { queue = (row.queue, names.queueName(row.queue)) }
-        if kind?.id != row.kind { kind = (row.kind, names.kindName(row.kind)) }
-        return (queue?.name, kind?.name)
+        if kind?.id != row.kind { kind = (row.kind, names.kindName(row.kind).map { ($0, metrics.kind($0)) }) }
+        return (queue?.name, kind?.known)
     }
 }
 

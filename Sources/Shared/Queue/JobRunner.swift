@@ -24,10 +24,10 @@ import ServiceLifecycle
 package final class JobRunner: Service {
     let queue: JobQueue
     let pool: PostgresPool
-    let handlers: [String: any JobHandler]
+    let performers: [String: Performer]
     let configuration: JobRunnerConfiguration
     let state: RunnerState
-    let metrics = QueueMetrics()
+    let metrics: QueueMetrics
     let logger: Logger
 
     /// Of two handlers of one kind the later one is used.
@@ -37,7 +37,11 @@ package final class JobRunner: Service {
     ) {
         self.queue = queue
         self.pool = pool
-        self.handlers = Dictionary(handlers.map { ($0.kind, $0) }, uniquingKeysWith: { $1 })
+        let metrics = QueueMetrics()
+        self.metrics = metrics
+        performers = Dictionary(
+            handlers.map { ($0.kind, Performer(handler: $0, metrics: metrics.kind($0.kind))) },
+            uniquingKeysWith: { $1 })
         self.configuration = configuration
         self.logger = logger
         state = RunnerState(configuration)
@@ -52,6 +56,7 @@ package final class JobRunner: Service {
             await withTaskGroup(of: Void.self) { services in
                 services.addTask { await self.beatLoop() }
                 services.addTask { await self.scoutLoop() }
+                if configuration.listens { services.addTask { await self.listen() } }
                 await withTaskGroup(of: Void.self) { work in
                     work.addTask { await self.settleLoop() }
                     work.addTask {
@@ -77,14 +82,28 @@ package final class JobRunner: Service {
     package func drain() { state.drain() }
 
     /// Looks for jobs now instead of at the next poll.
-    package func wake() { state.ringScout() }
+    package func wake() {
+        state.withLock { $0.searching.nextPoll = BootInstant(nanoseconds: 0) }
+        state.ringScout()
+    }
+
+    /// Looks for jobs whenever an enqueue says that a lane has filled, on a connection of its own.
+    private func listen() async {
+        let notifications = pool.notifications(on: [WakeUp.channel])
+        await withTaskGroup(of: Void.self) { group in
+            group.addTask { for await _ in notifications { self.wake() } }
+            group.addTask { await self.state.listenBell.wait() }
+            await group.next()
+            group.cancelAll()
+        }
+    }
 
     /// Registers the worker; false when told to stop before that.
     private func start() async -> Bool {
         var retry = Retry(logger: logger, what: "the job runner cannot start yet")
         while !Task.isCancelled, state.phase == .running {
             do {
-                try await queue.names.prepare(queues: [], kinds: handlers.keys)
+                try await queue.names.prepare(queues: [], kinds: performers.keys)
                 _ = try await pool.execute(Statements.makeHistory, [.int4(QueueMaintenance.daysAhead)])
                 try await register()
                 logger.info("job runner started", metadata: ["worker": "\(state.withLock { $0.workerID })"])
@@ -100,9 +119,9 @@ package final class JobRunner: Service {
     /// Takes an identity.
     func register() async throws {
         let sent = BootInstant.now()
-        let kinds = handlers.keys.compactMap(queue.names.kind).sorted()
+        let kinds = performers.keys.compactMap(queue.names.kind).sorted()
         let row = try await pool.execute(
-            Statements.register, [.text(configuration.name), .int4Array(kinds)]
+            Statements.registerRunner, [.text(configuration.name), .int4Array(kinds)]
         ).first
         guard let workerID = try row?.decode(Int64.self) else {
             throw QueueError(.inconsistent, "registering a worker returned no id")

@@ -7,9 +7,12 @@ package struct JobRunnerConfiguration: Sendable {
     /// Jobs in one claim at most.
     package var claimBatch = 100
     /// Round trips that settle and claim at a time, each on a connection: more than one only pays when jobs are short.
-    package var exchanges = 2
+    package var exchanges = 1
     /// How often an idle runner looks for jobs: the first wait, and the longest.
     package var pollInterval: ClosedRange<Duration> = .milliseconds(20) ... .milliseconds(50)
+    /// Whether it listens for notifications, on a connection beside the pool; false where there is no way to listen, such
+    /// as a pooler in transaction mode. Polls find every job all the same.
+    package var listens = true
     /// How long a finished job, or a free slot, waits for others to share a round trip and a commit with.
     package var batchWindow: Duration = .milliseconds(3)
     /// How often the runner shows that it lives.

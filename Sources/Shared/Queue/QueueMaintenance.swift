@@ -8,16 +8,22 @@ package struct QueueMaintenance: Sendable {
 
     private let pool: PostgresPool
     private let logger: Logger
+    private let wakeUp: WakeUp
 
     package init(pool: PostgresPool, logger: Logger) {
         self.pool = pool
         self.logger = logger
+        wakeUp = WakeUp(pool: pool, logger: logger)
     }
 
     /// Moves up to `limit` jobs whose time has come into line; returns how many. Each 100–250 ms, again at once while it
     /// returns `limit`.
     @discardableResult
-    package func promote(limit: Int = 1000) async throws -> Int { try await count(Statements.promote, [limit]) }
+    package func promote(limit: Int = 1000) async throws -> Int {
+        let jobs = try await count(Statements.promote, [limit])
+        if jobs > 0 { await wakeUp.jobsCame() }
+        return jobs
+    }
 
     /// Puts back the unsettled jobs of up to `limit` leases of dead workers; returns how many. Each second. May make a job
     /// run twice whose worker was only taken for dead: its settle then fails.

@@ -1,48 +1,48 @@
 import Metrics
+import Pacing
 import Synchronization
 
 /// The queue's metrics: `jobs_settled_total{kind,outcome}`, `job_duration_seconds{kind}`, `job_wait_seconds{kind}` (first
 /// runs of jobs that were due when enqueued), `queue_depth{queue,priority}` (counted up to a cap, all environments).
 final class QueueMetrics: Sendable {
-    private struct Settled: Hashable {
-        let kind: String
-        let outcome: String
+    private let kinds = Mutex<[String: KindMetrics]>([:])
+
+    /// Those of one kind; looked up once a batch.
+    func kind(_ name: String) -> KindMetrics {
+        kinds.withLock {
+            if let known = $0[name] { return known }
+            let new = KindMetrics(name)
+            $0[name] = new
+            return new
+        }
     }
-    private struct Instruments {
-        var settled: [Settled: Counter] = [:]
-        var durations: [String: Recorder] = [:]
-        var waits: [String: Recorder] = [:]
+}
+
+/// The metrics of one kind.
+final class KindMetrics: Sendable {
+    private let kind: String
+    private let durations: Recorder
+    private let waits: Recorder
+    private let outcomes = Mutex<[(label: String, counter: Counter)]>([])
+
+    init(_ kind: String) {
+        self.kind = kind
+        durations = Recorder(label: "job_duration_seconds", dimensions: [("kind", kind)], aggregate: true)
+        waits = Recorder(label: "job_wait_seconds", dimensions: [("kind", kind)], aggregate: true)
     }
 
-    private let instruments = Mutex(Instruments())
-
-    func settled(kind: String, outcome: String) {
-        let counter = instruments.withLock {
-            let key = Settled(kind: kind, outcome: outcome)
-            if let known = $0.settled[key] { return known }
+    func settled(_ outcome: String) {
+        let counter = outcomes.withLock { known in
+            // A handful, the usual one first.
+            if let place = known.firstIndex(where: { $0.label == outcome }) { return known[place].counter }
             let new = Counter(label: "jobs_settled_total", dimensions: [("kind", kind), ("outcome", outcome)])
-            $0.settled[key] = new
+            known.append((outcome, new))
             return new
         }
         counter.increment()
     }
 
-    func ran(kind: String, seconds: Double) {
-        recorder("job_duration_seconds", kind, in: \.durations).record(seconds)
-    }
+    func ran(_ duration: Duration) { durations.record(duration.seconds) }
 
-    func waited(kind: String, seconds: Double) {
-        recorder("job_wait_seconds", kind, in: \.waits).record(max(0, seconds))
-    }
-
-    private func recorder(
-        _ label: String, _ kind: String, in path: any WritableKeyPath<Instruments, [String: Recorder]> & Sendable
-    ) -> Recorder {
-        instruments.withLock {
-            if let known = $0[keyPath: path][kind] { return known }
-            let new = Recorder(label: label, dimensions: [("kind", kind)], aggregate: true)
-            $0[keyPath: path][kind] = new
-            return new
-        }
-    }
+    func waited(_ seconds: Double) { waits.record(max(0, seconds)) }
 }

@@ -36,6 +36,10 @@ final class QueueNames: Sendable {
     /// Knows all of these afterwards; makes those that are new.
     func prepare(queues: some Sequence<QueueName>, kinds: some Sequence<String>) async throws {
         // An insert that met another's open one sees it only in its next snapshot.
+        let areKnown = known.withLock { known in
+            queues.allSatisfy { known.queues[$0] != nil } && kinds.allSatisfy { known.kinds[$0] != nil }
+        }
+        if areKnown { return }
         for _ in 0..<5 {
             let (newQueues, newKinds) = known.withLock { known in
                 (
@@ -59,6 +63,10 @@ final class QueueNames: Sendable {
 
     /// Knows the names of these ids afterwards, as far as the database does.
     func learn(queues: some Sequence<Int32>, kinds: some Sequence<Int32>) async throws {
+        let areKnown = known.withLock { known in
+            queues.allSatisfy { known.queueNames[$0] != nil } && kinds.allSatisfy { known.kindNames[$0] != nil }
+        }
+        if areKnown { return }
         let (newQueues, newKinds) = known.withLock { known in
             (
                 Set(queues.filter { known.queueNames[$0] == nil }),

@@ -57,6 +57,8 @@ final class RunnerState: Sendable {
     let scoutBell = Bell()
     /// Rung when the runner stops.
     let beatBell = Bell()
+    /// Rung when the runner stops.
+    let listenBell = Bell()
 
     init(_ configuration: JobRunnerConfiguration) {
         self.configuration = configuration
@@ -81,6 +83,7 @@ final class RunnerState: Sendable {
         settleBell.ring()
         scoutBell.ring()
         beatBell.ring()
+        if phase == .stopped { listenBell.ring() }
     }
 
     /// Stops claiming. Idempotent.
@@ -113,6 +116,7 @@ final class RunnerState: Sendable {
         let now = BootInstant.now()
         let (readiness, freed) = withLock { values in
             if let event = event ?? settlement.flatMap(LaneCounters.Event.init) { values.counters.add(event, job.lane) }
+            if values.tasks.removeValue(forKey: job.jobID) != nil { values.cancelled.remove(job.jobID) }
             if settlement == nil, values.controls.isWaiting, values.ledger.isLimited(job.lease.leaseID) {
                 values.hasFreedRoom = true
             }
@@ -123,7 +127,7 @@ final class RunnerState: Sendable {
             return (readiness, freed || values.hasFreedRoom)
         }
         if readiness == .whole || freed { ringExchange() }
-        if readiness != .whole { settleBell.ring() }
+        if readiness == .part || readiness == .window { settleBell.ring() }
     }
 }
 

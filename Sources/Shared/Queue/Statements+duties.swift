@@ -4,7 +4,11 @@ extension Statements {
     // MARK: Workers
 
     static let register = PostgresStatement(
-        "register worker", "insert into evergrant.workers (name, kinds) values ($1, $2::int[]) returning id")
+        "register worker", "insert into evergrant.workers (name) values ($1) returning id")
+
+    /// As `register`, with the kinds that it has handlers for.
+    static let registerRunner = PostgresStatement(
+        "register runner", "insert into evergrant.workers (name, kinds) values ($1, $2::int[]) returning id")
 
     /// No row: declared dead.
     static let beat = PostgresStatement(

@@ -69,6 +69,19 @@ enum Statements {
         "select o_key, o_job, o_what from evergrant.enqueue_keyed(0::smallint, $1::bytea[], $2::int, $3::smallint, "
             + "$4::int, $5::jsonb[], $6::timestamptz, $7::smallint, $8::text)")
 
+    /// $1 channel; $2–$4 lanes with the first id put there. Notifies if one of the lanes has none of the 64 ids before it,
+    /// or if no lane is given. Index jobs_ready_lane, at most 64 entries a lane, dead ones included.
+    static let notify = PostgresStatement(
+        "notify runners",
+        """
+        select pg_notify($1::text, '')
+        where cardinality($2::int[]) = 0 or exists (
+            select from unnest($2::int[], $3::smallint[], $4::bigint[]) l(q, p, first)
+            where not exists (
+                select from evergrant.jobs_ready j
+                where j.queue = l.q and j.priority = l.p and j.id >= l.first - 64 and j.id < l.first))
+        """)
+
     // MARK: Claim and settle
 
     /// Which server this is: when it was started. Ids are only comparable within one, for a failover can move the sequence

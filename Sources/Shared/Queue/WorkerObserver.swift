@@ -84,7 +84,7 @@ package final class WorkerObserver: Service {
 
     private func read() async throws -> [Int64] {
         guard let own = state.withLock({ $0.workerID }) else {
-            let row = try await pool.execute(Statements.register, [.text(configuration.name), .null]).first
+            let row = try await pool.execute(Statements.register, [.text(configuration.name)]).first
             let workerID = try row?.decode(Int64.self)
             state.withLock {
                 $0.workerID = workerID

@@ -20,11 +20,13 @@ package struct WebhookDispatcher: Sendable {
     /// Handles up to `limit` new events.
     /// - Returns: how many; call again at once when it was `limit`.
     package func dispatch(limit: Int = 500) async throws -> Int {
-        try await pool.transaction { transaction in
+        let (events, deliveries) = try await pool.transaction { transaction in
             let (events, deliveries) = try await Events.sequence(limit: limit, in: transaction)
             try await enqueue(deliveries, in: transaction)
-            return events
+            return (events, deliveries.count)
         }
+        if deliveries > 0 { await queue.wakeRunners() }
+        return events
     }
 
     /// Gives new jobs to pending deliveries whose own went missing: discarded after failures of ours, or lost with a
@@ -41,13 +43,15 @@ package struct WebhookDispatcher: Sendable {
 
     /// Sends a `webhook.test` event to one endpoint. False when there is no such endpoint.
     package func sendTest(endpointID: Int64) async throws -> Bool {
-        try await pool.transaction { transaction in
+        let isThere = try await pool.transaction { transaction in
             guard let delivery = try await Events.insertTest(endpointID: endpointID, in: transaction) else {
                 return false
             }
             try await enqueue([delivery], lane: .awaited, in: transaction)
             return true
         }
+        if isThere { await queue.wakeRunners() }
+        return isThere
     }
 
     /// Enqueues the jobs of these deliveries in the transaction that made them.

@@ -25,11 +25,14 @@ extension DatabaseConfiguration {
         return postgres
     }
 
+    /// Whether notifications can be heard: not through a pooler in transaction mode.
+    package var canListen: Bool { preparesStatements || listenURL != nil }
+
     /// The same for a job runner, whose sessions keep the plans of the queue's statements right. A runner has few
     /// statements in flight at once: it claims and settles in batches.
     package func queuePostgres(_ role: ProcessRole) throws(ConfigurationError) -> PostgresConfiguration {
         var postgres = try postgres(role)
-        postgres.maximumConnections = min(4, maximumConnections)
+        postgres.maximumConnections = min(6, maximumConnections)
         postgres.settings = JobQueue.sessionSettings
         return postgres
     }

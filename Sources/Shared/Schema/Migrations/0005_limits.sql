@@ -167,9 +167,13 @@ begin
     if not found then return; end if;
     -- Asked for again, after a lost answer: what it took then is given back first.
     perform free_holds(array[lease], jobs);
-    return query
-        select t.o_job, t.o_short, (select wait_of(l) from limits l where l.key = t.o_short)
-        from take_room(lease, jobs, wanted, false) t;
+    for o_job, o_short in select t.o_job, t.o_short from take_room(lease, jobs, wanted, false) t loop
+        o_wait := null;
+        if o_short is not null then
+            select wait_of(l) into o_wait from limits l where l.key = o_short;  -- a statement later: sees what was taken
+        end if;
+        return next;
+    end loop;
 end $$;
 
 -- Claims up to `want` parked jobs whose limits have room, most urgent first within each key, as a lease of their own.

@@ -1,0 +1,90 @@
+import Logging
+import Pacing
+import Postgres
+import Synchronization
+
+/// Tells idle runners that a lane has filled, so that they need not wait for their next poll. Sent by NOTIFY after the
+/// enqueue has committed, never inside it: a commit that notifies waits for every other that does (PostgreSQL manual,
+/// NOTIFY, Notes). Only speed depends on it: runners poll all the same.
+final class WakeUp: Sendable {
+    static let channel = "evergrant_jobs"
+
+    private struct State {
+        var isSending = false
+        var isWanted = false
+        var last: BootInstant?
+    }
+
+    /// Least time between two. What comes meanwhile is seen by the runners that the last one woke: they look again while
+    /// they find anything.
+    private let interval: Duration = .milliseconds(5)
+
+    private let pool: PostgresPool
+    private let logger: Logger
+    private let state = Mutex(State())
+
+    init(pool: PostgresPool, logger: Logger) {
+        self.pool = pool
+        self.logger = logger
+    }
+
+    /// Where jobs were put, and the first of them there.
+    struct Edge: Sendable {
+        let lane: Lane
+        let firstID: Int64
+    }
+
+    /// Notifies if one of the lanes had nothing waiting shortly before these jobs: a filled lane is being worked on. Calls
+    /// that come while one is under way are answered by one more, together.
+    func jobsCame(_ edges: [Edge]) async {
+        guard !edges.isEmpty, begin() else { return }
+        var edges = edges
+        while true {
+            await send(edges)
+            guard goesOn() else { return }
+            edges = []
+        }
+    }
+
+    /// Notifies whatever the lanes held before.
+    func jobsCame() async {
+        guard begin() else { return }
+        repeat { await send([]) } while goesOn()
+    }
+
+    private func begin() -> Bool {
+        state.withLock { state in
+            let now = BootInstant.now()
+            if state.isSending {
+                state.isWanted = true
+                return false
+            }
+            if let last = state.last, last.duration(to: now) < interval { return false }
+            state.isSending = true
+            state.last = now
+            return true
+        }
+    }
+
+    /// Whether another call came meanwhile; then one more is sent for all of them.
+    private func goesOn() -> Bool {
+        state.withLock { state in
+            defer { state.isWanted = false }
+            if !state.isWanted { state.isSending = false }
+            return state.isWanted
+        }
+    }
+
+    private func send(_ edges: [Edge]) async {
+        do {
+            try await pool.execute(
+                Statements.notify,
+                [
+                    .text(Self.channel), .int4Array(edges.map(\.lane.queue)), .int2Array(edges.map(\.lane.priority)),
+                    .int8Array(edges.map(\.firstID)),
+                ], timeout: .seconds(2))
+        } catch {
+            logger.debug("runners could not be notified; they will poll", metadata: ["error": "\(error)"])
+        }
+    }
+}
