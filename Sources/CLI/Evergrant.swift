@@ -19,7 +19,12 @@ struct Evergrant: AsyncParsableCommand {
             CommandGroup(
                 name: "Set-up",
                 subcommands: [MigrateCommand.self, DoctorCommand.self, APIKeysCommand.self, AppsCommand.self]),
-            CommandGroup(name: "Looking and repairing", subcommands: [ConnectionsCommand.self, JobsCommand.self]),
+            CommandGroup(
+                name: "Looking and repairing",
+                subcommands: [
+                    ConnectionsCommand.self, JobsCommand.self, QueuesCommand.self, LimitsCommand.self,
+                    PausesCommand.self, WorkersCommand.self,
+                ]),
             CommandGroup(name: "Testing", subcommands: [SandboxCommand.self, BenchCommand.self]),
         ])
 

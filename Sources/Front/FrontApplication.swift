@@ -67,7 +67,9 @@ package struct FrontApplication: Service {
         sessions.addRoutes(to: routes)
         ConnectionsController(services: services, sessions: sessions, bodyLimit: limit).addRoutes(to: routes)
         WebhooksController(services: services, bodyLimit: limit).addRoutes(to: routes)
-        JobsController(services: services).addRoutes(to: routes)
+        JobsController(services: services, bodyLimit: limit).addRoutes(to: routes)
+        QueuesController(services: services).addRoutes(to: routes)
+        LimitsController(services: services, bodyLimit: limit).addRoutes(to: routes)
         try ConnectPages(services: services, options: options, renderer: renderer).addRoutes(to: router)
         AssetRoutes(assets: renderer.assets, catalog: services.catalog).addRoutes(to: router)
         return router
