@@ -192,7 +192,7 @@ let targets: [Target] = [
         ]),
     tests("Bootstrap", ["Bootstrap", "Credentials", "Pacing", logging, metrics]),
     tests("Benchmark", ["Benchmark", "CQueueCeiling", "Queue", "TestSupport", "CLI", logging]),
-    tests("CLI", ["CLI", "Bootstrap", "TestSupport", "EmbeddedPostgres"]),
+    tests("CLI", ["CLI", "Bootstrap", "Postgres", "TestSupport", "EmbeddedPostgres"]),
     tests(
         "Fleet",
         [

@@ -22,8 +22,8 @@ struct Evergrant: AsyncParsableCommand {
             CommandGroup(
                 name: "Looking and repairing",
                 subcommands: [
-                    ConnectionsCommand.self, JobsCommand.self, QueuesCommand.self, LimitsCommand.self,
-                    PausesCommand.self, WorkersCommand.self,
+                    ConnectionsCommand.self, JobsCommand.self, SchedulesCommand.self, QueuesCommand.self,
+                    LimitsCommand.self, PausesCommand.self, WorkersCommand.self,
                 ]),
             CommandGroup(name: "Testing", subcommands: [SandboxCommand.self, BenchCommand.self]),
         ])

@@ -27,6 +27,10 @@ extension HTTPProblem {
         case let error as PostgresError: self.init(error)
         case let error as QueueError where error.code == .invalid:
             self = HTTPProblem(.badRequest, "invalid_request", Self.sentence(error.description))
+        case let error as QueueError where error.code == .overlap:
+            self = HTTPProblem(
+                .conflict, "schedule_overlap", Self.sentence(error.description),
+                hint: "cancel that job, or wait for its end")
         case is NIOTooManyBytesError: self = .bodyTooLarge(limit: limit)
         case let error as HTTPError where error.status == .notFound: self = .notFound
         case let error as HTTPError:

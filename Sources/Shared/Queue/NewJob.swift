@@ -5,7 +5,7 @@
 #endif
 
 /// A job to be enqueued.
-package struct NewJob: Sendable {
+package struct NewJob: Sendable, Hashable {
     /// What is to be done; a `JobHandler` of that name does it. 1 to 200 characters.
     package var kind: String
     /// A JSON object. Ids only, never a secret: arguments are kept in the history and shown to operators.

@@ -5,6 +5,8 @@ package struct QueueError: Error, Sendable, Equatable, CustomStringConvertible {
         case leaseLost
         /// A job, filter or outcome that cannot be; the message says which.
         case invalid
+        /// A schedule that allows no overlap has a job that is not finished.
+        case overlap
         /// The queue's tables hold something they should not.
         case inconsistent
     }
