@@ -222,7 +222,10 @@ import Testing
                 return
             }
             #expect(worker == mine && age < 20 && abs(since.timeIntervalSince(running.readAt)) < 20)
-            #expect(running.reasons.count == 1)
+            #expect(running.reasons.count == 1 && !running.needsOperator)
+            try await fixture.run("update evergrant.workers set beat_at = now() - interval '90 s'")
+            let silent = try await fixture.queue.explain(jobID)
+            #expect(silent.needsOperator && silent.reason.sentence.contains("has not beaten for 90 s"))
             let again = try await fixture.queue.enqueue([QueueFixture.job(key: "a")])
             #expect(again.first?.outcome == .again)
             #expect(try await fixture.queue.cancel(jobID) == .asked)

@@ -108,9 +108,14 @@ extension JobReason {
         }
     }
 
+    /// Observers wait as long before they declare a worker dead: seconds.
+    static let patience: Double = 20
+
     /// Time alone does not end it.
     package var needsOperator: Bool {
         switch self {
+        // Nobody has declared it dead for so long that nobody is there to do it.
+        case .running(_, _, _, let age): age > 3 * Self.patience
         case .discarded, .queuePaused, .kindPaused, .limitKeyPaused, .noWorker, .noWorkerKnowsKind: true
         case .awaitingPromotion(_, let schedulers): schedulers == 0
         case .limitFull(_, _, let concurrency, _): concurrency == 0

@@ -15,7 +15,11 @@ extension JobReason {
                 + "deletes it."
         case .running(let worker, let name, let since, let age):
             "It is running\(since.map { " since \(Self.text($0))" } ?? "") on worker \(worker)"
-                + "\(name.map { " (\($0))" } ?? ""), which beat \(Self.seconds(age)) ago."
+                + "\(name.map { " (\($0))" } ?? ""), which "
+                + (age > Self.patience
+                    ? "has not beaten for \(Self.seconds(age)): an observer in a scheduler declares it dead, and the job "
+                        + "is put back into line."
+                    : "beat \(Self.seconds(age)) ago.")
         case .awaitingRescue(let worker):
             "Its worker \(worker) was declared dead: the job is put back into line at the next rescue."
         case .cancelAsked: "It was cancelled while running: its handler was asked to stop."
