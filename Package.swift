@@ -161,7 +161,7 @@ let targets: [Target] = [
     tests("Catalog", ["Catalog", "Credentials"]),
     tests("Egress", ["Egress", "CLibCurl", "Pacing", logging, metrics]),
     tests("Schema", ["Schema", "Postgres", "TestSupport", logging]),
-    tests("Queue", ["Queue", "Postgres", "Schema", "Pacing", "TestSupport", logging]),
+    tests("Queue", ["Queue", "Postgres", "EmbeddedPostgres", "Schema", "Pacing", "TestSupport", logging]),
     tests("Store", ["Store", "Vault", "Credentials", "Postgres", "Schema", "Pacing", "TestSupport"]),
     tests("OAuth", ["OAuth", "Catalog", "Egress", "Vault", "Credentials", "Pacing"]),
     tests("Escrow", ["Escrow", "Pacing"]),
@@ -191,7 +191,7 @@ let targets: [Target] = [
             "Catalog", "Vault", "Egress", "Postgres", "Schema", "Pacing", "Credentials", "TestSupport", hummingbird,
         ]),
     tests("Bootstrap", ["Bootstrap", "Credentials", "Pacing", logging, metrics]),
-    tests("Benchmark", ["Benchmark", "CQueueCeiling", "Queue", "TestSupport", "CLI", logging]),
+    tests("Benchmark", ["Benchmark", "CQueueCeiling", "Queue", "Postgres", "TestSupport", "CLI", logging]),
     tests("CLI", ["CLI", "Bootstrap", "Postgres", "TestSupport", "EmbeddedPostgres"]),
     tests(
         "Fleet",

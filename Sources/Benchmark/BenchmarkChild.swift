@@ -20,6 +20,8 @@ package enum BenchmarkChild {
         var count: Int
         /// `probe`: the time between two jobs is drawn from 0 to twice this, in milliseconds.
         var pause: Double = 0
+        /// `hold`: seconds between two beats.
+        var beat: Double = 5
     }
 
     static let variable = "EVERGRANT_BENCH_ORDERS"
@@ -48,6 +50,7 @@ package enum BenchmarkChild {
         let fleet = RunnerFleet(1, on: database, handlers: [handler]) {
             $0.name = "bench-hold"
             $0.concurrency = orders.count
+            $0.beatInterval = .seconds(orders.beat)
         }
         try await fleet.whileRunning { try await Task.sleep(for: .seconds(3600)) }
     }

@@ -7,7 +7,10 @@ import Queue
 struct ClosedLoop: Sendable {
     var batch: Int
     var runners: Int
+    var exchanges: Int
     var enqueuers: Int
+    /// Nil: claims of `batch` jobs, two of them at a time.
+    var configuration: JobRunnerConfiguration?
 
     var ahead: Int { 4 * batch * enqueuers }
 
@@ -23,8 +26,14 @@ struct ClosedLoop: Sendable {
     func run(on database: QueueDatabase, seconds: Double) async throws -> Outcome {
         let gate = Gate(ahead: ahead, step: batch)
         let fleet = RunnerFleet(runners, on: database, handlers: [NoOpHandler { _ in gate.finish() }]) {
-            $0.claimBatch = batch
-            $0.concurrency = 2 * batch
+            if let configuration {
+                $0 = configuration
+            } else {
+                $0.claimBatch = batch
+                $0.exchanges = exchanges
+                // One batch under way for each round trip, and one being performed.
+                $0.concurrency = 2 * exchanges * batch
+            }
         }
         let pool = database.workerPool(connections: enqueuers)
         let queue = JobQueue(pool: pool, logger: database.logger)

@@ -24,6 +24,7 @@ final class Gate: Sendable {
     var finished: Int { done.load(ordering: .relaxed) }
     /// Jobs that were let in.
     var entered: Int { state.withLock { $0.entered } }
+    var isClosed: Bool { state.withLock { $0.isClosed } }
 
     /// Waits until another batch may be enqueued and counts it; false when closed.
     func enter() async -> Bool {
@@ -31,7 +32,7 @@ final class Gate: Sendable {
             enum Answer { case goOn, wait, closed }
             let answer = state.withLock { state -> Answer in
                 if state.isClosed { return .closed }
-                guard state.entered - finished + step <= ahead else { return .wait }
+                guard state.entered - finished <= ahead - step else { return .wait }
                 state.entered += step
                 return .goOn
             }
@@ -42,7 +43,7 @@ final class Gate: Sendable {
                 await withCheckedContinuation { continuation in
                     let mayGo = state.withLock { state in
                         // A job may have ended since.
-                        if state.isClosed || state.entered - finished + step <= ahead { return true }
+                        if state.isClosed || state.entered - finished <= ahead - step { return true }
                         state.enqueuers.append(continuation)
                         return false
                     }

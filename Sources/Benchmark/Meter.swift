@@ -34,18 +34,16 @@ struct Meter: Sendable {
         return UInt64(clamping: position)
     }
 
-    func read() async throws -> Reading {
+    /// `helper`: a second process that does part of the client's work.
+    func read(with helper: Int32? = nil) async throws -> Reading {
         let wal = try await walPosition()
-        return Reading(at: .now(), times: .read(server: postmaster), wal: wal)
+        return Reading(at: .now(), times: .read(server: postmaster, helper: helper), wal: wal)
     }
 
-    /// `children` adds what ended children of this process used to the client: for public queues.
-    func consumption(from start: Reading, to end: Reading, children: Bool = false) -> Consumption {
+    func consumption(from start: Reading, to end: Reading) -> Consumption {
         let seconds = start.at.duration(to: end.at).seconds
         let server = end.times.server.flatMap { end in start.times.server.map { end - $0 } }
-        let client =
-            end.times.client - start.times.client
-            + (children ? end.times.children - start.times.children : 0)
+        let client = end.times.client - start.times.client + end.times.helper - start.times.helper
         let machine = end.times.machine - start.times.machine
         return Consumption(
             seconds: seconds, server: server, client: client,
@@ -53,12 +51,10 @@ struct Meter: Sendable {
             foreign: server.map { max(0, machine - $0 - client) / seconds }, wal: Double(end.wal - start.wal))
     }
 
-    func measure<Result>(
-        children: Bool = false, _ body: () async throws -> Result
-    ) async throws -> (Result, Consumption) {
+    func measure<Result>(_ body: () async throws -> Result) async throws -> (Result, Consumption) {
         let start = try await read()
         let result = try await body()
-        return (result, consumption(from: start, to: try await read(), children: children))
+        return (result, consumption(from: start, to: try await read()))
     }
 }
 

@@ -14,23 +14,22 @@ struct ProcessorTimes: Sendable {
     var client: Double
     /// Of `client`: threads that own a libpq connection (sending, receiving, encoding parameters).
     var connections: Double
-    /// Processes that this one has started and waited for.
-    var children: Double
+    /// A second process with its children, where there is one.
+    var helper: Double
     /// Everything on the machine.
     var machine: Double
 
-    static func read(server postmaster: Int32?) -> ProcessorTimes {
+    static func read(server postmaster: Int32?, helper: Int32? = nil) -> ProcessorTimes {
         ProcessorTimes(
-            server: postmaster.map(serverTime), client: usage(__rusage_who_t(RUSAGE_SELF.rawValue)),
-            connections: connectionThreads(),
-            children: usage(__rusage_who_t(RUSAGE_CHILDREN.rawValue)), machine: machineTime())
+            server: postmaster.map(familyTime), client: ownTime(), connections: connectionThreads(),
+            helper: helper.map(familyTime) ?? 0, machine: machineTime())
     }
 
     private static let tick = Double(sysconf(Int32(_SC_CLK_TCK)))
 
-    private static func usage(_ who: __rusage_who_t) -> Double {
+    private static func ownTime() -> Double {
         var usage = rusage()
-        getrusage(who, &usage)
+        getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage)
         func seconds(_ time: timeval) -> Double { Double(time.tv_sec) + Double(time.tv_usec) / 1e6 }
         return seconds(usage.ru_utime) + seconds(usage.ru_stime)
     }
@@ -50,10 +49,11 @@ struct ProcessorTimes: Sendable {
         return (11..<(children ? 15 : 13)).reduce(0) { $0 + (Double(fields[$1]) ?? 0) } / tick
     }
 
-    private static func serverTime(_ postmaster: Int32) -> Double {
-        let own = time("/proc/\(postmaster)/stat", children: true)
+    /// A process, its ended children, and those that live.
+    private static func familyTime(_ parent: Int32) -> Double {
+        let own = time("/proc/\(parent)/stat", children: true)
         let list =
-            (try? String(contentsOfFile: "/proc/\(postmaster)/task/\(postmaster)/children", encoding: .utf8)) ?? ""
+            (try? String(contentsOfFile: "/proc/\(parent)/task/\(parent)/children", encoding: .utf8)) ?? ""
         return list.split { $0 == " " || $0 == "\n" }
             .reduce(own) { $0 + time("/proc/\($1)/stat", children: false) }
     }

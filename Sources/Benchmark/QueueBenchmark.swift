@@ -56,7 +56,15 @@ package struct QueueBenchmark: Sendable {
         _ shape: QueueShape, on database: QueueDatabase, _ server: BenchmarkServer
     ) async throws -> [Figure] {
         switch shape {
-        case .life: try await LifeShape(database: database, options: options, say: say).run()
+        case .life: try await LifeShape(database: database, server: server, options: options, say: say).run()
+        case .burndown: try await BurndownShape(database: database, server: server, options: options, say: say).run()
+        case .backlog: try await BacklogShape(database: database, options: options, say: say).run()
+        case .heldSnapshot: try await HeldSnapshotShape(database: database, options: options, say: say).run()
+        case .pickup: try await PickupShape(database: database, server: server, options: options, say: say).run()
+        case .rescue: try await RescueShape(database: database, options: options, say: say).run()
+        case .wal: try await LogShape(database: database, server: server, options: options, say: say).run()
+        case .limits: try await LimitsShape(database: database, options: options, say: say).run()
+        case .noisy: try await NoisyShape(database: database, options: options, say: say).run()
         }
     }
 }

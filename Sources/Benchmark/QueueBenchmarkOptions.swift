@@ -22,6 +22,9 @@ package struct QueueBenchmarkOptions: Sendable {
     package var probes = 500
     /// `rescue`: workers killed.
     package var kills = 3
+    /// `rescue`: how often the killed worker beats, and how long the observer waits for the next; production's.
+    package var beatInterval: Duration = .seconds(5)
+    package var patience: Duration = .seconds(20)
     /// `noisy`: jobs of the other environment, and jobs of ours.
     package var noise = 100_000
     package var singles = 50
@@ -31,8 +34,12 @@ package struct QueueBenchmarkOptions: Sendable {
     /// This program with the arguments that make it `BenchmarkChild.run`; empty: shapes that need a second process fail.
     package var childCommand: [String] = []
     /// Our own side's shape.
-    package var runners = 4
+    package var runners = 1
+    /// Round trips at a time of each runner.
+    package var exchanges = 4
     package var enqueuers = 4
+    /// Connections that settle and claim, and as many has the side in C.
+    package var connections: Int { runners * exchanges }
 
     package init() {}
 }

@@ -62,7 +62,7 @@ final class QueueDatabase: Sendable {
             """
             truncate evergrant.jobs_ready, evergrant.jobs_scheduled, evergrant.jobs_parked, evergrant.jobs_discarded,
                 evergrant.leases, evergrant.lease_marks, evergrant.job_keys, evergrant.job_wishes, evergrant.workers,
-                evergrant.job_cancels, evergrant.jobs_finished;
+                evergrant.job_cancels, evergrant.limits, evergrant.limit_holds, evergrant.jobs_finished;
             """)
         // Needs a superuser or pg_checkpoint; without, rounds differ by where the server's own checkpoints fall.
         try? await run("checkpoint")

@@ -15,7 +15,9 @@ struct RunnerFleet: Sendable {
     ) {
         var configuration = JobRunnerConfiguration()
         configure(&configuration)
-        let pools = (0..<count).map { _ in database.workerPool(connections: 4) }
+        // Beats, scout, settles, and each round trip.
+        let connections = 3 + configuration.exchanges
+        let pools = (0..<count).map { _ in database.workerPool(connections: connections) }
         self.pools = pools
         runners = pools.map {
             JobRunner(
@@ -24,8 +26,9 @@ struct RunnerFleet: Sendable {
         }
         settings =
             "\(count) JobRunner\(count == 1 ? "" : "s"), claimBatch \(configuration.claimBatch), concurrency "
-            + "\(configuration.concurrency), batchWindow \(configuration.batchWindow), poll "
-            + "\(configuration.pollInterval.lowerBound) to \(configuration.pollInterval.upperBound)"
+            + "\(configuration.concurrency), exchanges \(configuration.exchanges), batchWindow \(configuration.batchWindow), poll "
+            + "\(configuration.pollInterval.lowerBound) to \(configuration.pollInterval.upperBound), "
+            + (configuration.listens ? "listening" : "not listening")
     }
 
     /// Runs `body` beside the runners, then drains them, so that all they hold is settled at return.

@@ -12,6 +12,28 @@ import Testing
         return try rows[0].decode(type)
     }
 
+    @Test func `columns read by position are what decode reads, and refuse what it refuses`() async throws {
+        try await withTestDatabase { database in
+            let pool = database.pool()
+            let rows = try await pool.execute(
+                PostgresStatement(
+                    "columns",
+                    "SELECT 1::int2, -2::int4, 3::int8, 0.5::float8, 'text'::text, '\\x0102'::bytea, null::int8, null::text"
+                ))
+            let row = rows[0]
+            #expect(try row.int16(0) == 1 && row.int32(1) == -2 && row.int64(2) == 3)
+            #expect(try row.int32(0) == 1 && row.int64(1) == -2)
+            #expect(try row.optionalDouble(3) == 0.5 && row.optionalDouble(6) == nil)
+            #expect(try row.optionalString(4) == "text" && row.optionalString(7) == nil)
+            #expect(try row.bytes(5) == [1, 2])
+            for refused in [{ _ = try row.int64(6) }, { _ = try row.int16(1) }, { _ = try row.int64(8) }]
+                as [() throws -> Void]
+            {
+                #expect(throws: PostgresError.self) { try refused() }
+            }
+        }
+    }
+
     @Test func `every scalar comes back as it was sent`() async throws {
         try await withTestDatabase { database in
             let pool = database.pool()

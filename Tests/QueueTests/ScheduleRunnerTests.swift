@@ -23,7 +23,7 @@ import Testing
     @Test func `a tick that is due enqueues the schedule's job, and the next is on the clock`() async throws {
         try await withSchedules { fixture async throws in
             var job = QueueFixture.job("mail", #"{"a": 1}"#, environmentID: 1, priority: 3, attempts: 7)
-            job.limitKey = "smtp"
+            job.limitKeys = ["smtp"]
             job.queue = "bulk"
             try await fixture.queue.setSchedule(QueueFixture.schedule("report", .cron("*/5 * * * *"), job: job))
             let runner = ScheduleRunner(queue: fixture.queue)
@@ -40,7 +40,7 @@ import Testing
             #expect(next > kept.now && Int(next.timeIntervalSince1970) % 300 == 0)
             let found = try await fixture.record(kept.lastJobID)
             #expect(found.kind == "mail" && found.queue == "bulk" && found.priority == 3 && found.maximumAttempts == 7)
-            #expect(found.limitKey == "smtp" && String(decoding: found.arguments, as: UTF8.self) == #"{"a": 1}"#)
+            #expect(found.limitKeys == ["smtp"] && String(decoding: found.arguments, as: UTF8.self) == #"{"a": 1}"#)
             #expect(
                 try await fixture.queue.runs(of: kept) == [
                     ScheduleRun(

@@ -54,7 +54,7 @@ extension QueueFixture {
     @Test func `a schedule is kept as it was set, and found by name in its environment only`() async throws {
         try await withSchedules { fixture async throws in
             var job = QueueFixture.job("mail", #"{"a": 1}"#, priority: 3, attempts: 4)
-            job.limitKey = "smtp"
+            job.limitKeys = ["smtp"]
             job.queue = "bulk"
             let starts = Date(timeIntervalSince1970: 4_000_000_000.5)
             let schedule = QueueFixture.schedule(

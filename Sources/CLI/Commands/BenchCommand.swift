@@ -33,8 +33,11 @@ struct BenchCommand: AsyncParsableCommand {
         var backlog = QueueBenchmarkOptions().backlog
         @Option(name: .long, help: "Seconds that the reader of held-snapshot stays.")
         var hold = QueueBenchmarkOptions().holdSeconds
-        @Option(name: .long, help: "Job runners, each with a pool of its own; as many connections has the side in C.")
+        @Option(name: .long, help: "Job runners, each with a pool of its own.")
         var runners = QueueBenchmarkOptions().runners
+        @Option(
+            name: .long, help: "Round trips at a time of each runner; the side in C has as many connections in all.")
+        var exchanges = QueueBenchmarkOptions().exchanges
         @Option(name: .long, help: "Tasks that enqueue.")
         var enqueuers = QueueBenchmarkOptions().enqueuers
         @Option(
@@ -60,8 +63,8 @@ struct BenchCommand: AsyncParsableCommand {
                 throw ValidationError("--shape \(name) is not a shape; see --help")
             }
             guard seconds > 0, hold > 0 else { throw ValidationError("--seconds and --hold take more than 0") }
-            guard pairs > 0, runners > 0, enqueuers > 0 else {
-                throw ValidationError("--pairs, --runners and --enqueuers take 1 or more")
+            guard pairs > 0, runners > 0, exchanges > 0, enqueuers > 0 else {
+                throw ValidationError("--pairs, --runners, --exchanges and --enqueuers take 1 or more")
             }
             guard batch.allSatisfy({ (1...10_000).contains($0) }) else {
                 throw ValidationError("--batch takes 1 to 10000")
@@ -79,6 +82,7 @@ struct BenchCommand: AsyncParsableCommand {
             options.backlog = backlog
             options.holdSeconds = hold
             options.runners = runners
+            options.exchanges = exchanges
             options.enqueuers = enqueuers
             options.url = url
             options.directory = directory

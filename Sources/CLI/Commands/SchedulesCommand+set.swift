@@ -38,7 +38,7 @@ extension SchedulesCommand {
         @Option(name: .long, help: "How often a job is tried.")
         var attempts: Int16 = 25
         @Option(name: .long, help: "What its jobs are limited by.")
-        var limitKey: String?
+        var limitKey: [String] = []
         @Option(name: .long, help: ArgumentHelp("No tick before; RFC 3339.", valueName: "time"))
         var starts: String?
         @Option(name: .long, help: ArgumentHelp("No tick after; RFC 3339.", valueName: "time"))
@@ -72,7 +72,7 @@ extension SchedulesCommand {
                     kind: kind, arguments: Array(args.utf8), environmentID: environment.id, in: pool)
                 let job = NewJob(
                     kind: kind, arguments: arguments, environmentID: environment.id, queue: queue, priority: priority,
-                    maximumAttempts: attempts, limitKey: limitKey)
+                    maximumAttempts: attempts, limitKeys: limitKey)
                 let rule: ScheduleRule =
                     every.flatMap(DurationText.parse).map { .every($0) }
                     ?? .cron(cron ?? "", timeZone: timeZone ?? "UTC")

@@ -23,7 +23,7 @@ struct SchedulesCommand: AsyncParsableCommand {
         }
         let name, environment, state, kind, arguments, rule, queue: String
         let priority, maximumAttempts: Int16
-        let limitKey: String?
+        let limitKeys: [String]
         let startsAt, endsAt: Date?
         let missed, overlap: String
         let nextAt, lastAt: Date?
@@ -46,7 +46,7 @@ struct SchedulesCommand: AsyncParsableCommand {
             queue = schedule.job.queue
             priority = schedule.job.priority
             maximumAttempts = schedule.job.maximumAttempts
-            limitKey = schedule.job.limitKey
+            limitKeys = schedule.job.limitKeys
             startsAt = schedule.starts
             endsAt = schedule.ends
             missed = schedule.missed.rawValue

@@ -74,14 +74,14 @@ struct SchedulesController {
 /// The body that makes or changes a schedule.
 private struct ScheduleFields: RequestFields {
     static let fields = [
-        "kind", "args", "queue", "priority", "limit_key", "maximum_attempts", "every_seconds", "cron", "time_zone",
+        "kind", "args", "queue", "priority", "limit_keys", "maximum_attempts", "every_seconds", "cron", "time_zone",
         "starts_at", "ends_at", "missed", "overlap",
     ]
     let kind: String
     let args: JSONObject
     let queue: String?
     let priority: Int16?
-    let limit_key: String?
+    let limit_keys: [String]?
     let maximum_attempts: Int16?
     let every_seconds: Int64?
     let cron: String?
@@ -102,7 +102,7 @@ private struct ScheduleFields: RequestFields {
         }
         let job = NewJob(
             kind: kind, arguments: args.bytes, environmentID: environmentID, queue: queue ?? "default",
-            priority: priority ?? 2, maximumAttempts: maximum_attempts ?? 25, limitKey: limit_key)
+            priority: priority ?? 2, maximumAttempts: maximum_attempts ?? 25, limitKeys: limit_keys ?? [])
         return Schedule(
             name: name, job: job, rule: rule, starts: starts_at, ends: ends_at,
             missed: try word(missed, "missed") ?? .once, overlap: try word(overlap, "overlap") ?? .allow)
@@ -133,7 +133,7 @@ struct ScheduleBody: Encodable {
     let args: JSONValue
     let queue: String
     let priority: Int16
-    let limit_key: String?
+    let limit_keys: [String]?
     let maximum_attempts: Int16
     var every_seconds: Double?
     var cron: String?
@@ -159,7 +159,7 @@ struct ScheduleBody: Encodable {
         args = try JSONDecoder().decode(JSONValue.self, from: Data(schedule.job.arguments))
         queue = schedule.job.queue
         priority = schedule.job.priority
-        limit_key = schedule.job.limitKey
+        limit_keys = schedule.job.limitKeys
         maximum_attempts = schedule.job.maximumAttempts
         switch schedule.rule {
         case .every(let interval): every_seconds = interval / .seconds(1)

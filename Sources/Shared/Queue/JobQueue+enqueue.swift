@@ -20,18 +20,16 @@ extension JobQueue {
     ) async throws -> [EnqueuedJob] {
         guard !jobs.isEmpty else { return [] }
         for job in jobs { try job.check() }
-        try await names.prepare(
-            queues: jobs.lazy.map { QueueName(environmentID: $0.environmentID, name: $0.queue) },
-            kinds: jobs.lazy.map(\.kind))
-        let batches = try batches(of: jobs)
-        var results = [EnqueuedJob?](repeating: nil, count: jobs.count)
+        let jobs = try await place(jobs)
+        let batches = batches(of: jobs.jobs)
+        var results = [EnqueuedJob?](repeating: nil, count: jobs.jobs.count)
         if let transaction {
             for batch in batches { try await send(batch, of: jobs, to: transaction, into: &results) }
         } else if batches.count == 1, let batch = batches.first {
             try await send(batch, of: jobs, to: pool, into: &results)
         } else {
             results = try await pool.transaction { transaction in
-                var results = [EnqueuedJob?](repeating: nil, count: jobs.count)
+                var results = [EnqueuedJob?](repeating: nil, count: jobs.jobs.count)
                 for batch in batches { try await send(batch, of: jobs, to: transaction, into: &results) }
                 return results
             }
@@ -40,16 +38,56 @@ extension JobQueue {
             guard let result = $0 else { throw QueueError(.inconsistent, "enqueue answered for too few jobs") }
             return result
         }
-        if transaction == nil { await wakeRunners(try edges(of: jobs, enqueued)) }
+        if transaction == nil { await wakeRunners(edges(of: jobs, enqueued)) }
         return enqueued
     }
 
+    /// Jobs with the ids of their queues and kinds.
+    private struct PlacedJobs: Sendable {
+        let jobs: [NewJob]
+        var queues: [Int32] = []
+        var kinds: [Int32] = []
+    }
+
+    /// Neighbours mostly share queue and kind, so names are compared before they are looked up.
+    private func place(_ jobs: [NewJob]) async throws -> PlacedJobs {
+        var queueNames: Set<QueueName> = []
+        var kindNames: Set<String> = []
+        var last: NewJob?
+        for job in jobs {
+            if last?.queue != job.queue || last?.environmentID != job.environmentID {
+                queueNames.insert(QueueName(environmentID: job.environmentID, name: job.queue))
+            }
+            if last?.kind != job.kind { kindNames.insert(job.kind) }
+            last = job
+        }
+        try await names.prepare(queues: queueNames, kinds: kindNames)
+        var placed = PlacedJobs(jobs: jobs)
+        placed.queues.reserveCapacity(jobs.count)
+        placed.kinds.reserveCapacity(jobs.count)
+        last = nil
+        for job in jobs {
+            if let known = placed.queues.last, last?.queue == job.queue, last?.environmentID == job.environmentID {
+                placed.queues.append(known)
+            } else {
+                placed.queues.append(try queueID(job))
+            }
+            if let known = placed.kinds.last, last?.kind == job.kind {
+                placed.kinds.append(known)
+            } else {
+                placed.kinds.append(try kindID(job))
+            }
+            last = job
+        }
+        return placed
+    }
+
     /// The lanes that got new jobs to run now.
-    private func edges(of jobs: [NewJob], _ enqueued: [EnqueuedJob]) throws -> [WakeUp.Edge] {
+    private func edges(of placed: PlacedJobs, _ enqueued: [EnqueuedJob]) -> [WakeUp.Edge] {
         var first: [Lane: Int64] = [:]
-        for (job, result) in zip(jobs, enqueued) where result.outcome == .new && job.runAt == nil {
-            guard let jobID = result.jobID else { continue }
-            let lane = Lane(queue: try queueID(job), priority: job.priority)
+        for (place, job) in placed.jobs.enumerated() where job.runAt == nil {
+            guard case .new = enqueued[place].outcome, let jobID = enqueued[place].jobID else { continue }
+            let lane = Lane(queue: placed.queues[place], priority: job.priority)
             first[lane] = min(first[lane] ?? jobID, jobID)
         }
         return first.map { WakeUp.Edge(lane: $0.key, firstID: $0.value) }
@@ -72,7 +110,7 @@ extension JobQueue {
         let limitKeys: [String]
     }
 
-    private func batches(of jobs: [NewJob]) throws -> [Batch] {
+    private func batches(of jobs: [NewJob]) -> [Batch] {
         var plain: [Int] = []
         var groups: [KeyedGroup: [Int]] = [:]
         var order: [KeyedGroup] = []
@@ -95,13 +133,16 @@ extension JobQueue {
     }
 
     private func send(
-        _ batch: Batch, of jobs: [NewJob], to database: any PostgresQuerying, into results: inout [EnqueuedJob?]
+        _ batch: Batch, of placed: PlacedJobs, to database: any PostgresQuerying, into results: inout [EnqueuedJob?]
     ) async throws {
+        let jobs = placed.jobs
         switch batch {
         case .plain(let positions, let scheduled):
-            let mine = positions.map { jobs[$0] }
+            let isAll = positions.count == jobs.count
+            let mine = isAll ? jobs : positions.map { jobs[$0] }
             var parameters: [PostgresParameter] = [
-                .int4Array(try mine.map(queueID)), .int4Array(try mine.map(kindID)),
+                .int4Array(isAll ? placed.queues : positions.map { placed.queues[$0] }),
+                .int4Array(isAll ? placed.kinds : positions.map { placed.kinds[$0] }),
                 .int2Array(mine.map(\.priority)), .int2Array(mine.map(\.maximumAttempts)),
                 .textArray(mine.map(\.storedLimitKeys)),
             ]
@@ -109,15 +150,16 @@ extension JobQueue {
             parameters.append(.jsonbArray(mine.map(\.arguments)))
             let rows = try await database.execute(scheduled ? Statements.schedule : Statements.enqueue, parameters)
             for (row, position) in zip(rows, positions) {
-                results[position] = EnqueuedJob(jobID: try row.decode(Int64.self), outcome: .new)
+                results[position] = EnqueuedJob(jobID: try row.int64(0), outcome: .new)
             }
         case .keyed(let positions):
-            guard let first = positions.first.map({ jobs[$0] }) else { return }
+            guard let place = positions.first else { return }
+            let first = jobs[place]
             let rows = try await database.execute(
                 Statements.enqueueKeyed,
                 [
-                    .byteaArray(positions.map { jobs[$0].storedKey ?? [] }), .int4(try queueID(first)),
-                    .int2(first.priority), .int4(try kindID(first)),
+                    .byteaArray(positions.map { jobs[$0].storedKey ?? [] }), .int4(placed.queues[place]),
+                    .int2(first.priority), .int4(placed.kinds[place]),
                     .jsonbArray(positions.map { jobs[$0].arguments }),
                     .optional(first.runAt) { .timestamptz($0) }, .int2(first.maximumAttempts),
                     .optional(first.storedLimitKeys) { .text($0) },

@@ -24,13 +24,15 @@ extension JobQueue {
         while true {
             if place.shelf.holds(filter.state) {
                 let wanted = filter.limit - jobs.count
-                let rows = try await pool.execute(
-                    place.shelf.statement,
-                    [
-                        .optional(filter.state) { .text($0.rawValue) }, kind, queues, .int4(Int32(wanted)),
-                        .optional(place.first) { .int8($0) }, .optional(place.second) { .int8($0) },
-                    ])
-                for row in rows {
+                let parameters: [PostgresParameter] = [
+                    .optional(filter.state) { .text($0.rawValue) }, kind, queues, .int4(Int32(wanted)),
+                    .optional(place.first) { .int8($0) }, .optional(place.second) { .int8($0) },
+                ]
+                let answers = try await pool.pipeline([
+                    (Statements.readInOrder, []), (place.shelf.statement, parameters),
+                ])
+                guard answers.count == 2 else { throw QueueError(.inconsistent, "a list was not answered") }
+                for row in answers[1] {
                     let jobID = try row["job_id", as: Int64.self]
                     jobs.append(try JobRecord(row, jobID: jobID))
                     place.first = try row["first", as: Int64.self]

@@ -29,7 +29,7 @@ extension JobQueue {
                     found == nil ? Statements.insertSchedule : Statements.updateSchedule,
                     key + [
                         .int4(queueID), .int4(kindID), .jsonb(job.arguments), .int2(job.priority),
-                        .optional(job.limitKey) { .text($0) }, .int2(job.maximumAttempts),
+                        .optional(job.storedLimitKeys) { .text($0) }, .int2(job.maximumAttempts),
                     ] + schedule.rule.parameters + [
                         .timestamptz(anchor), .optional(schedule.starts) { .timestamptz($0) },
                         .optional(schedule.ends) { .timestamptz($0) }, .text(schedule.missed.rawValue),
@@ -117,7 +117,7 @@ extension ScheduleRule {
     /// Interval, cron expression, time zone.
     fileprivate var parameters: [PostgresParameter] {
         switch self {
-        case .every(let interval): [.int8(Int64(interval.milliseconds.whole)), .null, .text("UTC")]
+        case .every(let interval): [.int8(Int64(interval.dividedIntoMilliseconds.whole)), .null, .text("UTC")]
         case .cron(let text, let zone): [.null, .text(text), .text(zone)]
         }
     }

@@ -82,7 +82,7 @@ package struct JobRecord: Sendable {
         createdAt = created
         self.at = at
         uniqueKey = key.map { String(decoding: $0, as: UTF8.self) }
-        limitKeys = limitKey.map { $0.split(separator: "\n").map(String.init) } ?? []
+        limitKeys = NewJob.limitKeys(stored: limitKey)
         self.errors = try errors.map { try JSONDecoder().decode([JobAttemptError].self, from: Data($0)) } ?? []
         self.arguments = arguments ?? Array("{}".utf8)
     }

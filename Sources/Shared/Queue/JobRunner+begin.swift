@@ -151,7 +151,7 @@ extension LeasedJob {
             jobID: row.jobID, kind: kind ?? "#\(row.kind)", arguments: row.arguments,
             environmentID: queue?.environmentID ?? 0, queue: queue?.name ?? "#\(row.queue)", priority: row.priority,
             attempt: Int(row.attempt) + 1, maximumAttempts: Int(row.maximumAttempts), crashes: Int(row.crashes),
-            limitKeys: row.limitKey.map { $0.split(separator: "\n").map(String.init) } ?? [], lease: lease,
+            limitKeys: NewJob.limitKeys(stored: row.limitKey), lease: lease,
             leaseSize: size, queueID: row.queue)
     }
 }

@@ -71,14 +71,12 @@ extension JobRunner {
         var claimed: [ClaimedBatch.Row] = []
         claimed.reserveCapacity(rows.count)
         for row in rows {
-            let (_, _, _, jobID, kind, queue, priority, attempt, most, crashes, limitKey, arguments, waited) =
-                try row.decode(
-                    Int.self, Int64.self, Bool.self, Int64.self, Int32.self, Int32.self, Int16.self, Int16.self,
-                    Int16.self, Int16.self, String?.self, [UInt8].self, Double?.self)
             claimed.append(
                 ClaimedBatch.Row(
-                    jobID: jobID, kind: kind, queue: queue, priority: priority, attempt: attempt,
-                    maximumAttempts: most, crashes: crashes, limitKey: limitKey, arguments: arguments, waited: waited))
+                    jobID: try row.int64(3), kind: try row.int32(4), queue: try row.int32(5),
+                    priority: try row.int16(6), attempt: try row.int16(7), maximumAttempts: try row.int16(8),
+                    crashes: try row.int16(9), limitKey: try row.optionalString(10), arguments: try row.bytes(11),
+                    waited: try row.optionalDouble(12)))
         }
         return ClaimedBatch(lease: LeaseReference(leaseID: lease, workerID: workerID), keyed: keyed, rows: claimed)
     }

@@ -89,14 +89,17 @@ struct LaneTable: Sendable {
     }
 
     /// Shares out `free` slots. An urgent priority gets three quarters of what is left, as long as others wait behind it,
-    /// and every eighth round goes the other way around, so that nothing starves; queues of one priority take turns.
+    /// and every eighth round begins with one of the others, each in its turn: one slot at a time serves every priority
+    /// too. Queues of one priority take turns.
     mutating func round(free: Int, fromZero: Bool) -> [Share] {
         guard free > 0, !waiting.isEmpty else { return [] }
         rounds += 1
         var classes: [Int16: [Lane]] = [:]
         for lane in waiting { classes[lane.priority, default: []].append(lane) }
         var order = classes.keys.sorted()
-        if rounds % 8 == 0 { order.reverse() }
+        if rounds % 8 == 0, order.count > 1 {
+            order.insert(order.remove(at: 1 + (rounds / 8) % (order.count - 1)), at: 0)
+        }
         var left = free
         var shares: [Share] = []
         for (place, priority) in order.enumerated() where left > 0 {

@@ -43,6 +43,7 @@ package struct NewJob: Sendable, Hashable {
 
     /// The key as stored: apart for each environment and kind.
     var storedKey: [UInt8]? { uniqueKey.map { Array("\(environmentID)/\(kind)/\($0)".utf8) } }
+    static func limitKeys(stored: String?) -> [String] { stored?.split(separator: "\n").map(String.init) ?? [] }
     /// The limit keys as stored: one a line, null for none.
     var storedLimitKeys: String? { limitKeys.isEmpty ? nil : limitKeys.joined(separator: "\n") }
 }

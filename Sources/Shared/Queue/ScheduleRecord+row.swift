@@ -7,7 +7,8 @@ extension ScheduleRecord {
         var job = NewJob(
             kind: try read("kind"), arguments: try row["args", as: [UInt8].self],
             environmentID: try read("environment_id"), queue: try read("queue"), priority: try read("priority"))
-        job.limitKey = try read("limit_key")
+        let limitKey: String? = try read("limit_key")
+        job.limitKeys = NewJob.limitKeys(stored: limitKey)
         job.maximumAttempts = try read("max_attempts")
         let interval: Int64? = try read("every_ms")
         let cron: String? = try read("cron")

@@ -13,7 +13,7 @@ package enum ScheduleRule: Sendable, Hashable {
     func ticks(from anchor: Date) throws(QueueError) -> ScheduleTicks {
         switch self {
         case .every(let interval):
-            let (whole, rest) = interval.milliseconds
+            let (whole, rest) = interval.dividedIntoMilliseconds
             guard rest == 0, whole >= 1, whole <= CronExpression.horizon * 1000 else {
                 throw QueueError(
                     .invalid, "every \(interval): needs a whole number of milliseconds, at most five years")
@@ -64,7 +64,7 @@ extension Date {
 
 extension Duration {
     /// Whole milliseconds, and the attoseconds beyond.
-    var milliseconds: (whole: Int, rest: Int64) {
+    var dividedIntoMilliseconds: (whole: Int, rest: Int64) {
         let (seconds, attoseconds) = components
         let milli: Int64 = 1_000_000_000_000_000
         let (whole, overflows) = seconds.multipliedReportingOverflow(by: 1000)

@@ -16,15 +16,18 @@ extension Settlement {
                 self.init(act: 5, delay: 0, note: error.json)
             } else {
                 let delay = after ?? backoff.delay(failures: job.attempt)
-                self.init(act: 1, delay: max(0, delay.seconds), note: error.json)
+                self.init(act: 1, delay: Self.bounded(delay), note: error.json)
             }
-        case .snooze(let duration): self.init(act: 2, delay: max(0, duration.seconds), note: nil)
+        case .snooze(let duration): self.init(act: 2, delay: Self.bounded(duration), note: nil)
         case .discard(let error): self.init(act: 5, delay: 0, note: error.json)
         case .cancel: self.init(act: 6, delay: 0, note: nil)
         case .giveBack: self = .givenBack
         case .settled: return nil
         }
     }
+
+    /// Seconds, at most a hundred years: a time that Postgres cannot hold would make the settle fail for ever.
+    private static func bounded(_ delay: Duration) -> Double { min(max(0, delay.seconds), 100 * 365.25 * 86_400) }
 
     /// Out of everybody's way: `kind` or `limit` until that pause is lifted, `wait` until the key has room.
     static func parked(reason: String, key: String) -> Settlement {

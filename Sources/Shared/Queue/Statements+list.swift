@@ -3,6 +3,13 @@ import Postgres
 /// Lists of jobs. Parameters: $1 state, $2 kind, $3 queues, $4 limit, $5 and $6 the place after which to begin; any but $4
 /// may be null. Columns as `JobRecord` reads them, then job_id and the place. No locks.
 extension Statements {
+    /// To the end of the transaction: read in the order of an index and stop at the limit. Without it a planner that takes
+    /// a table for small, or expects few rows to pass the filters, reads all of it and sorts.
+    static let readInOrder = PostgresStatement(
+        "read in order",
+        "select set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true), "
+            + "set_config('enable_sort', 'off', true)")
+
     private static func list(
         _ name: String, state: String, jobID: String, at: String, job: String, from: String, filter: String = "true",
         first: String, second: String, order: String

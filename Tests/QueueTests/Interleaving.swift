@@ -1,0 +1,90 @@
+import Foundation
+import Postgres
+import TestSupport
+import Testing
+
+@testable import Queue
+
+/// A queue in a database that no other test uses afterwards, for tests that put faulty functions, triggers or settings
+/// into it.
+func withOwnQueue<T: Sendable>(_ body: (QueueFixture) async throws -> T) async throws -> T {
+    let database = try await TestDatabase.makeMigrated()
+    let fixture = QueueFixture(database)
+    let result: Result<T, any Error>
+    do {
+        result = .success(try await body(fixture))
+    } catch {
+        result = .failure(error)
+    }
+    await fixture.close()
+    try await database.drop()
+    return try result.get()
+}
+
+/// Something that rolls a test's transaction back.
+struct RolledBack: Error {}
+
+extension QueueFixture {
+    /// `claim` in a transaction of the caller's.
+    func claim(
+        _ worker: Int64, settling: [Int64] = [], in transaction: any PostgresQuerying
+    ) async throws -> HandClaim {
+        let rows = try await transaction.execute(
+            Statements.settleAndClaim,
+            [
+                .int8Array(settling), .int8(worker), .int4Array([1, 1, 1, 1]), .int2Array([0, 1, 2, 3]),
+                .int8Array([0, 0, 0, 0]), .int4Array([100, 100, 100, 100]), .float8(try await server()),
+            ])
+        var claim = HandClaim(worker: worker, settled: 0, lease: 0, jobs: [])
+        for row in rows {
+            let (settled, lease, _, job) = try row.decode(Int.self, Int64?.self, Bool?.self, Int64?.self)
+            claim.settled = settled
+            claim.lease = lease ?? 0
+            if let job { claim.jobs.append(job) }
+        }
+        claim.jobs.sort()
+        return claim
+    }
+
+    /// Parks jobs of a claim under a pause.
+    func park(
+        _ claim: HandClaim, _ jobs: [Int64], reason: String, key: String, last: Bool = true,
+        in other: (any PostgresQuerying)? = nil
+    ) async throws {
+        let note = Array(#"{"reason": "\#(reason)", "key": "\#(key)"}"#.utf8)
+        try await (other ?? pool).execute(
+            Statements.settleHeld,
+            [
+                .int8(claim.lease), .int8(claim.worker), .int8Array(jobs), .int2Array(jobs.map { _ in 3 }),
+                .float8Array(jobs.map { _ in 0 }), .jsonbArray(jobs.map { _ in note }), .bool(last),
+            ])
+    }
+
+    func resume(
+        reason: String, key: String, limit: Int32 = 100, in other: (any PostgresQuerying)? = nil
+    ) async throws -> Int {
+        try await (other ?? pool).execute(
+            PostgresStatement("resume", "select evergrant.resume($1, $2, $3)"),
+            [.text(reason), .text(key), .int4(limit)]
+        ).value(Int.self) ?? 0
+    }
+
+    /// Holds an advisory lock while `body` runs; a statement that begins with `Self.gate` waits for its end, with the
+    /// snapshot it began with.
+    func holdingGate<T: Sendable>(_ body: () async throws -> T) async throws -> T {
+        try await pool.transaction { keeper async throws in
+            try await keeper.execute(PostgresStatement("hold gate", "select pg_advisory_xact_lock(43)"))
+            return try await body()
+        }
+    }
+
+    /// A CTE named `gate` to be joined with.
+    static let gate = "with gate as materialized (select pg_advisory_xact_lock_shared(43))"
+
+    /// A run that starts now: is there one? Wishes and due jobs come in first, as the duties bring them.
+    func runsAgain(_ worker: Int64) async throws -> Bool {
+        try await maintenance.foldWishes()
+        try await maintenance.promote()
+        return try await !claim(worker).jobs.isEmpty
+    }
+}
