@@ -1,4 +1,6 @@
+import Credentials
 import Foundation
+import Lifecycle
 import Postgres
 import Queue
 import Store

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Bootstrap
+import Credentials
 import Foundation
 import Postgres
 import Queue
