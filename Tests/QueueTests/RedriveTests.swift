@@ -88,8 +88,10 @@ import Testing
             #expect(first.moved == 12 && !first.isDone && seen == [5, 10, 12])
             let oldest = try await fixture.count("jobs_ready where job_id between 100 and 111")
             #expect(oldest == 12)
-            let rest = try await fixture.queue.redrive(JobSelection(kind: "k1"), .retry, limit: 13, batch: 100)
-            #expect(rest.moved == 13 && rest.isDone)
+            let second = try await fixture.queue.redrive(JobSelection(kind: "k1"), .retry, limit: 6, batch: 100)
+            #expect(second.moved == 6 && !second.isDone)
+            let rest = try await fixture.queue.redrive(JobSelection(kind: "k1"), .retry, limit: 7, batch: 100)
+            #expect(rest.moved == 7 && rest.isDone)
         }
     }
 
@@ -115,6 +117,10 @@ import Testing
             let progress = try await fixture.queue.redrive(JobSelection(kind: "k1"), .retry, batch: 1)
             #expect(progress == RedriveProgress(looked: 1, moved: 0, kept: 1, isDone: true))
             #expect(try await fixture.state(first) == .discarded)
+            // Nor does such a job stand in the way of those behind it when a limit stops the batch before them.
+            try await discard(fixture, 3, age: "-0 seconds", from: 9000)
+            let one = try await fixture.queue.redrive(JobSelection(kind: "k1"), .retry, limit: 1)
+            #expect(one.moved == 1 && one.kept == 1 && !one.isDone)
             #expect(try await fixture.queue.cancel(second) == .cancelled)
             #expect(try await fixture.queue.retry([first, second]) == 1)
             #expect(try await fixture.state(first) == .available)

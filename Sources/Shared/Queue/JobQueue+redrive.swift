@@ -50,8 +50,8 @@ extension JobQueue {
         ).map { try $0.decode(Int32.self, Date.self) }
         for (queue, until) in queues {
             var place: (at: Date, jobID: Int64)?
-            var looked = batch
-            while looked == batch {
+            var isThrough = false
+            while !isThrough {
                 let most = min(batch, limit - total.moved)
                 guard most > 0 else { return total }
                 try Task.checkCancellation()
@@ -65,9 +65,9 @@ extension JobQueue {
                     ]
                 ).first
                 guard let row else { throw QueueError(.inconsistent, "a redrive returned no row") }
-                let (seen, chosen, moved, at, jobID) = try row.decode(
-                    Int.self, Int.self, Int.self, Date?.self, Int64?.self)
-                looked = seen
+                let (seen, chosen, moved, at, jobID, isMore) = try row.decode(
+                    Int.self, Int.self, Int.self, Date?.self, Int64?.self, Bool.self)
+                isThrough = !isMore && seen < batch
                 total.looked += seen
                 total.moved += moved
                 total.kept += chosen - moved

@@ -73,7 +73,7 @@ extension Statements {
     static let redrive = PostgresStatement(
         "redrive discarded jobs",
         """
-        select o_looked, o_chosen, o_moved, o_at, o_job from evergrant.redrive(
+        select o_looked, o_chosen, o_moved, o_at, o_job, o_more from evergrant.redrive(
             $1::int, $2::int, $3::text, $4::timestamptz, $5::timestamptz, $6::timestamptz, $7::bigint, $8::int, $9::int,
             $10::boolean)
         """)

@@ -379,27 +379,32 @@ language sql stable set search_path = pg_catalog, evergrant, pg_temp set enable_
 $$;
 
 -- One batch of a redrive through one queue, in order of time: looks at `look` jobs discarded from `since` to `until`
--- behind (after_at, after_job), and runs again, or deletes, up to `most` of those that have the error. o_looked less than
--- `look`: the queue is through. `until` keeps out jobs that fail again meanwhile.
+-- behind (after_at, after_job), and runs again, or deletes, up to `most` of those that have the error. (o_at, o_job) is
+-- how far it came. Neither o_more (it stopped at `most`) nor o_looked = `look`: the queue is through. `until` keeps out jobs that fail again meanwhile.
 create function redrive(in_queue int, only_kind int, error text, since timestamptz, until timestamptz,
     after_at timestamptz, after_job bigint, look int, most int, deletes boolean)
-returns table (o_looked int, o_chosen int, o_moved bigint, o_at timestamptz, o_job bigint)
+returns table (o_looked int, o_chosen int, o_moved bigint, o_at timestamptz, o_job bigint, o_more boolean)
 language plpgsql set search_path = pg_catalog, evergrant, pg_temp set enable_seqscan = off set jit = off as $$
 declare
     ids bigint[];
 begin
-    select count(*), array_agg(x.job_id order by x.discarded_at, x.job_id) filter (where x.fits),
-        max(x.discarded_at), (array_agg(x.job_id order by x.discarded_at desc, x.job_id desc))[1]
-    into o_looked, ids, o_at, o_job
+    select count(*) filter (where x.nth <= most),
+        array_agg(x.job_id order by x.nth) filter (where x.fits and x.nth <= most),
+        (array_agg(x.discarded_at order by x.discarded_at desc, x.job_id desc) filter (where x.nth <= most))[1],
+        (array_agg(x.job_id order by x.discarded_at desc, x.job_id desc) filter (where x.nth <= most))[1],
+        coalesce(bool_or(x.nth > most), false)
+    into o_looked, ids, o_at, o_job, o_more
     from (
-        select d.job_id, d.discarded_at, error is null or (d.job).errors -> -1 ->> 'type' = error as fits
-        from jobs_discarded d
-        where (d.job).queue = in_queue and (d.job).kind = only_kind
-          and (d.discarded_at, d.job_id)
-              > (greatest(since, after_at, '-infinity'), case when after_at >= coalesce(since, after_at) then after_job else 0 end)
-          and d.discarded_at <= until
-        order by d.discarded_at, d.job_id limit look for update skip locked) x;
-    ids := ids[1 : most];
+        select y.*, count(*) filter (where y.fits) over (order by y.discarded_at, y.job_id) as nth
+        from (
+            select d.job_id, d.discarded_at, error is null or (d.job).errors -> -1 ->> 'type' = error as fits
+            from jobs_discarded d
+            where (d.job).queue = in_queue and (d.job).kind = only_kind
+              and (d.discarded_at, d.job_id) > (
+                  greatest(since, after_at, '-infinity'),
+                  case when after_at >= coalesce(since, after_at) then after_job else 0 end)
+              and d.discarded_at <= until
+            order by d.discarded_at, d.job_id limit look for update skip locked) y) x;
     o_chosen := coalesce(cardinality(ids), 0);
     o_moved := case when o_chosen = 0 then 0 when deletes then delete_these(ids) else retry_these(ids) end;
     return next;
