@@ -21,7 +21,10 @@ struct Evergrant: AsyncParsableCommand {
                 subcommands: [MigrateCommand.self, DoctorCommand.self, APIKeysCommand.self, AppsCommand.self]),
             CommandGroup(
                 name: "Looking and repairing",
-                subcommands: [ConnectionsCommand.self, JobsCommand.self, SchedulesCommand.self]),
+                subcommands: [
+                    ConnectionsCommand.self, JobsCommand.self, SchedulesCommand.self, QueuesCommand.self,
+                    LimitsCommand.self, PausesCommand.self, WorkersCommand.self,
+                ]),
             CommandGroup(name: "Testing", subcommands: [SandboxCommand.self, BenchCommand.self]),
         ])
 

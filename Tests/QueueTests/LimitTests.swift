@@ -49,6 +49,18 @@ import Testing
         }
     }
 
+    @Test func `a rate that is next to nothing is refused, and the least one works`() async throws {
+        try await withQueue { fixture in
+            await #expect(throws: QueueError.self) {
+                try await fixture.queue.setLimit(JobLimit(key: "tiny", rate: .leastNonzeroMagnitude))
+            }
+            try await fixture.queue.setLimit(JobLimit(key: "tiny", rate: 0.000_001))
+            try await fixture.queue.setLimit(JobLimit(key: "tiny", rate: 0.000_001, burst: 2))
+            let limit = try await fixture.queue.limit("tiny")
+            #expect(limit?.limit.rate == 0.000_001)
+        }
+    }
+
     @Test func `jobs of one key at its limit do not hold up jobs without it`() async throws {
         try await withQueue { fixture in
             try await fixture.queue.setLimit(JobLimit(key: "slow", concurrency: 0))

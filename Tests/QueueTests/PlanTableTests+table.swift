@@ -171,7 +171,7 @@ extension PlanTableTests {
         row(Statements.resume, "limit", ["jobs_parked_reason"], isPlain: true) { _ in
             [.text("limit"), .text("w7"), .int4(100)]
         },
-        row(Statements.limits, isPlain: true) { _ in [.null, .int4(50)] },
+        row(Statements.limits, isPlain: true) { _ in [.null, .int4(50), .null, .null] },
     ]
 
     private static let operations: [Row] =

@@ -204,7 +204,7 @@ func withQueue<T: Sendable>(_ body: (QueueFixture) async throws -> T) async thro
             evergrant.jobs_parked, evergrant.jobs_discarded, evergrant.leases, evergrant.lease_marks,
             evergrant.job_keys, evergrant.job_wishes, evergrant.workers, evergrant.pauses, evergrant.job_cancels,
             evergrant.limits, evergrant.limit_holds, evergrant.queue_controls,
-            evergrant.schedules, evergrant.schedule_ticks, evergrant.app_grants
+            evergrant.schedules, evergrant.schedule_ticks, evergrant.app_grants, evergrant.lane_counts
             restart identity;
         delete from evergrant.jobs_finished;
         alter sequence evergrant.job_ids restart;

@@ -8,8 +8,8 @@ import Store
 
 struct JobsCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "jobs", abstract: "Look at jobs, and run discarded ones again.",
-        subcommands: [List.self, Show.self, Retry.self])
+        commandName: "jobs", abstract: "Look at jobs, say why one waits, cancel, and run discarded ones again.",
+        subcommands: [List.self, Show.self, Explain.self, Cancel.self, Retry.self, Delete.self])
 
     /// A job as it is shown. Arguments hold ids only.
     struct Row: Encodable {
@@ -118,33 +118,6 @@ struct JobsCommand: AsyncParsableCommand {
             InvalidValue(
                 item: "job \(id)", problem: "does not exist, or its history is dropped",
                 repair: "see evergrant jobs list")
-        }
-    }
-
-    struct Retry: AsyncParsableCommand {
-        static let configuration = CommandConfiguration(abstract: "Run discarded jobs again, attempts from 0.")
-
-        @OptionGroup var options: ConfigurationOptions
-        @OptionGroup var output: OutputOptions
-        @Argument(help: "Ids of discarded jobs.")
-        var ids: [Int64] = []
-        @Option(name: .long, help: "All discarded jobs of this kind instead, up to 1000.")
-        var kind: String?
-
-        func validate() throws {
-            guard ids.isEmpty != (kind == nil) else { throw ValidationError("give job ids, or --kind") }
-        }
-
-        func run() async throws {
-            try await Tool.run(options) { pool, logger in
-                let queue = JobQueue(pool: pool, logger: logger)
-                let count: Int
-                if let kind { count = try await queue.retry(kind: kind) } else { count = try await queue.retry(ids) }
-                try output.print(
-                    ["retried": count],
-                    text: "\(count) job\(count == 1 ? "" : "s") will run again"
-                        + (count < ids.count ? "; the others were not discarded, or their key is taken" : ""))
-            }
         }
     }
 }

@@ -4,23 +4,24 @@ import Hummingbird
 import Queue
 import Store
 
-/// `/v1/jobs` and `/v1/queues`: what the fleet has to do in this environment.
+/// `/v1/jobs`: what the fleet has to do in this environment.
 struct JobsController {
     let services: FrontServices
+    let bodyLimit: Int
 
     func addRoutes(to routes: APIRoutes) {
         routes.add("/v1/jobs", [.get: APICall(.readJobs, list)])
         routes.add("/v1/jobs/:id", [.get: APICall(.readJobs, show)])
         routes.add("/v1/jobs/:id/retry", [.post: APICall(.operate, retry)])
         routes.add("/v1/jobs/:id/cancel", [.post: APICall(.operate, cancel)])
-        routes.add("/v1/queues", [.get: APICall(.readJobs, queues)])
+        routes.add("/v1/jobs/:id/explain", [.get: APICall(.readJobs, explain)])
+        routes.add("/v1/jobs/retry", [.post: APICall(.operate) { try await redrive(.retry, $0, $1) }])
+        routes.add("/v1/jobs/delete", [.post: APICall(.operate) { try await redrive(.delete, $0, $1) }])
     }
 
     @Sendable private func list(_ request: Request, _ context: FrontRequestContext) async throws -> Reply {
         let query = try QueryReader(request, allowing: ["state", "kind", "limit", "cursor"])
-        if let kind = query["kind"], kind.wholeMatch(of: /[a-z][a-z0-9_.-]{0,99}/) == nil {
-            throw HTTPProblem.invalid("kind", "is not a kind of job, such as connection.refresh")
-        }
+        try query["kind"].map(Self.checkKind)
         let page = try await services.queue.list(
             JobFilter(
                 state: try query.word("state", JobState.self), kind: query["kind"],
@@ -52,24 +53,29 @@ struct JobsController {
         return Reply(status: .accepted, body: Array(#"{"result":"\#(result.rawValue)"}"#.utf8))
     }
 
-    @Sendable private func queues(_ request: Request, _ context: FrontRequestContext) async throws -> Reply {
-        struct Depth: Encodable {
-            let queue: String
-            let priority: Int16
-            let jobs: Int
-            /// The count stopped here; there may be more.
-            let is_capped: Bool
-            let oldest_age_seconds: Double
+    @Sendable private func explain(_ request: Request, _ context: FrontRequestContext) async throws -> Reply {
+        let diagnosis = try await services.queue.explain(try await find(context).jobID)
+        guard let state = diagnosis.state else { throw HTTPProblem.missing("job") }
+        return try .json(DiagnosisBody(diagnosis, state: state))
+    }
+
+    /// Runs again, or deletes, what is selected of this environment's discarded jobs; with `preview` tells what that is.
+    private func redrive(
+        _ what: Redrive, _ request: Request, _ context: FrontRequestContext
+    ) async throws -> Reply {
+        let body = try await request.fields(RedriveRequest.self, limit: bodyLimit)
+        let selection = try body.selection(environmentID: try context.authenticated().environment.id)
+        guard body.preview != true else {
+            return try .json(RedrivePreviewBody(try await services.queue.preview(selection, cap: 10_000)))
         }
-        let environment = try context.authenticated().environment.id
-        let depths = try await services.queue.depths().filter { $0.environmentID == environment }
-        return try .page(
-            depths.map {
-                try JSONCoding.encode(
-                    Depth(
-                        queue: $0.queue, priority: $0.priority, jobs: $0.jobs, is_capped: $0.isCapped,
-                        oldest_age_seconds: $0.oldestAge))
-            }, next: nil)
+        let done = try await services.queue.redrive(selection, what, limit: body.limit ?? 10_000)
+        return try .json(RedriveBody(moved: done.moved, kept: done.kept, is_done: done.isDone))
+    }
+
+    static func checkKind(_ kind: String) throws(HTTPProblem) {
+        guard kind.wholeMatch(of: /[a-z][a-z0-9_.-]{0,99}/) != nil else {
+            throw .invalid("kind", "is not a kind of job, such as connection.refresh")
+        }
     }
 
     private func find(_ context: FrontRequestContext) async throws -> JobRecord {

@@ -1,3 +1,4 @@
+import Foundation
 import HTTPTypes
 import Hummingbird
 import Logging
@@ -27,6 +28,14 @@ struct FrontRequestContext: RequestContext {
     func parameter(_ name: String) throws(HTTPProblem) -> String {
         guard let value = parameters.get(name) else { throw .notFound }
         return value
+    }
+
+    /// A part of the path that may hold any text: percent-decoded. A slash in it is sent as `%2F`.
+    func decodedParameter(_ name: String) throws(HTTPProblem) -> String {
+        guard let text = try parameter(name).removingPercentEncoding, !text.utf8.contains(0) else {
+            throw .invalid(name, "is not percent-encoded UTF-8")
+        }
+        return text
     }
 }
 

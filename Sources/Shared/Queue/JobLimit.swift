@@ -39,8 +39,8 @@ package struct JobLimit: Sendable, Hashable {
             concurrency.map { (0...1_000_000).contains($0) } ?? true,
             "concurrency is \(concurrency ?? 0), needs 0 to 1000000")
         try require(
-            rate.map { $0.isFinite && $0 > 0 && $0 <= 1_000_000 } ?? true,
-            "rate is \(rate ?? 0) a second, needs more than 0, at most 1000000")
+            rate.map { (0.000_001...1_000_000).contains($0) } ?? true,
+            "rate is \(rate ?? 0) a second, needs 0.000001 (one in 12 days) to 1000000")
         try require((1...1_000_000).contains(burst), "burst is \(burst), needs 1 to 1000000")
     }
 }

@@ -38,11 +38,21 @@ extension JobQueue {
             [.text(key), .float8(max(0, duration.seconds)), .text(reason.prefix(utf8: 500))])
     }
 
-    /// Limits and blocks as they stand, by key, those after `key`.
-    package func limits(after key: String? = nil, limit: Int = 200) async throws -> [JobLimitState] {
-        try await pool.execute(
-            Statements.limits, [.optional(key) { .text($0) }, .int4(Int32(clamping: limit))]
-        ).map { row in
+    /// Limits and blocks as they stand, by key, those after `key` that begin with `prefix`.
+    package func limits(
+        after key: String? = nil, prefix: String? = nil, limit: Int = 200
+    ) async throws -> [JobLimitState] {
+        try await limits(
+            [.optional(key) { .text($0) }, .int4(Int32(clamping: limit)), .optional(prefix) { .text($0) }, .null])
+    }
+
+    /// One limit as it stands; nil when nothing limits or blocks the key.
+    package func limit(_ key: String) async throws -> JobLimitState? {
+        try await limits([.null, .int4(1), .null, .text(key)]).first
+    }
+
+    private func limits(_ parameters: [PostgresParameter]) async throws -> [JobLimitState] {
+        try await pool.execute(Statements.limits, parameters).map { row in
             let (key, concurrency, rate, burst, inUse, tokens, until, reason, waiting) = try row.decode(
                 String.self, Int32?.self, Double?.self, Int32?.self, Int32.self, Double?.self, Date?.self,
                 String?.self, Int.self)

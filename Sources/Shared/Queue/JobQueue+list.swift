@@ -11,8 +11,8 @@ extension JobQueue {
         var place = try filter.cursor.map(JobPlace.init(cursor:)) ?? JobPlace(shelf: .running)
         var kind: PostgresParameter = .null
         if let name = filter.kind {
-            try await names.prepare(queues: [], kinds: [name])
-            kind = .optional(names.kind(name)) { .int4($0) }
+            guard let id = try await names.find(kind: name) else { return JobPage(jobs: [], cursor: nil) }
+            kind = .int4(id)
         }
         var queues: PostgresParameter = .null
         if let environmentID = filter.environmentID {

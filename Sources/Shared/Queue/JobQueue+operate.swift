@@ -45,8 +45,7 @@ extension JobQueue {
 
     /// As `retry(_:)` for up to `limit` jobs of a kind.
     package func retry(kind: String, limit: Int = 1000) async throws -> Int {
-        try await names.prepare(queues: [], kinds: [kind])
-        guard let id = names.kind(kind) else { return 0 }
+        guard let id = try await names.find(kind: kind) else { return 0 }
         return try await retryDiscarded(kind: .int4(id), jobs: .null, limit: limit)
     }
 
@@ -55,10 +54,14 @@ extension JobQueue {
         return try rows.value(Int.self) ?? 0
     }
 
-    /// Stops or resumes claiming from a queue; what runs goes on. Makes the queue if it is new.
-    package func setPaused(_ paused: Bool, queue: QueueName) async throws {
-        try await names.prepare(queues: [queue], kinds: [])
-        try await pool.execute(Statements.pauseQueue, [.int8(queue.environmentID), .text(queue.name), .bool(paused)])
+    /// Stops or resumes claiming from a queue; what runs goes on. False: there is no such queue, for nothing was ever
+    /// enqueued to it. `making` makes it then.
+    @discardableResult
+    package func setPaused(_ paused: Bool, queue: QueueName, making: Bool = true) async throws -> Bool {
+        if making { try await names.prepare(queues: [queue], kinds: []) }
+        return try await !pool.execute(
+            Statements.pauseQueue, [.int8(queue.environmentID), .text(queue.name), .bool(paused)]
+        ).isEmpty
     }
 
     /// Depth of every lane that is not empty, counted up to `cap`: one short index range each.

@@ -4,7 +4,7 @@ import Postgres
 
 extension JobRunner {
     /// Beats until the runner has stopped; takes a new identity when it was declared dead; passes on cancels; puts back
-    /// leases whose claim's answer was lost.
+    /// leases whose claim's answer was lost; writes down what was counted.
     func beatLoop() async {
         var retry = Retry(logger: logger, what: "the job runner cannot beat")
         while !Task.isCancelled, state.phase != .stopped {
@@ -13,6 +13,7 @@ extension JobRunner {
                 try await beat(sent)
                 try await cancelJobs()
                 try await releaseStrays()
+                try await foldCounts()
                 retry.succeeded()
                 await state.beatBell.wait(upTo: configuration.beatInterval - sent.duration(to: .now()))
             } catch {

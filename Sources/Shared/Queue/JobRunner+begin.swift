@@ -152,6 +152,6 @@ extension LeasedJob {
             environmentID: queue?.environmentID ?? 0, queue: queue?.name ?? "#\(row.queue)", priority: row.priority,
             attempt: Int(row.attempt) + 1, maximumAttempts: Int(row.maximumAttempts), crashes: Int(row.crashes),
             limitKeys: NewJob.limitKeys(stored: row.limitKey), lease: lease,
-            leaseSize: size)
+            leaseSize: size, queueID: row.queue)
     }
 }

@@ -17,7 +17,10 @@ extension JobRunner {
         withUnsafeCurrentTask { task in
             guard let task else { return }
             let running = RunningTask(task: task)
-            state.withLock { $0.tasks[job.jobID] = running }
+            state.withLock {
+                $0.tasks[job.jobID] = running
+                $0.counters.add(.started, job.lane)
+            }
         }
         let outcome: JobOutcome
         do {
@@ -38,7 +41,9 @@ extension JobRunner {
         let settled = settlement.settled
         performer.metrics.settled(
             done?.act == 5 ? "discard" : (outcome == .settled ? settled ?? outcome : outcome).label)
-        state.finish(job, done, trusted: settled != nil && settlement.closesLease)
+        let own = done == nil ? settled.flatMap { Settlement($0, of: job, backoff: handler.backoff) } : nil
+        state.finish(
+            job, done, as: own.flatMap(LaneCounters.Event.init), trusted: settled != nil && settlement.closesLease)
     }
 
     private func isCancelled(_ job: LeasedJob) -> Bool { state.withLock { $0.cancelled.contains(job.jobID) } }

@@ -140,6 +140,11 @@ package final class JobRunner: Service {
         guard !Task.isCancelled else { return }
         let workerID = state.withLock { $0.workerID }
         do {
+            try await foldCounts()
+        } catch {
+            logger.warning("the last counts of lanes are lost", metadata: ["error": "\(error)"])
+        }
+        do {
             try await pool.execute(Statements.unregister, [.int8(workerID)])
             logger.info("job runner left", metadata: ["worker": "\(workerID)"])
         } catch {

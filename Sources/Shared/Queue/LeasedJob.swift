@@ -22,4 +22,7 @@ package struct LeasedJob: Sendable {
     package let lease: LeaseReference
     /// How many jobs the lease began with.
     let leaseSize: Int
+    /// The id of its queue, by which lanes are counted.
+    var queueID: Int32 = 0
+    var lane: Lane { Lane(queue: queueID, priority: priority) }
 }

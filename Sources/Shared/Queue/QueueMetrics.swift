@@ -3,7 +3,7 @@ import Pacing
 import Synchronization
 
 /// The queue's metrics: `jobs_settled_total{kind,outcome}`, `job_duration_seconds{kind}`, `job_wait_seconds{kind}` (first
-/// runs of jobs that were due when enqueued), `queue_depth{queue,priority}` (counted up to a cap, all environments).
+/// runs of jobs that were due when enqueued). Gauges of the fleet as a whole are `QueueDepthMeter`'s.
 final class QueueMetrics: Sendable {
     private let kinds = Mutex<[String: KindMetrics]>([:])
 

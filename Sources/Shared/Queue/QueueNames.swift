@@ -81,6 +81,13 @@ final class QueueNames: Sendable {
         }
     }
 
+    /// A kind's id; nil when nothing of that kind was ever enqueued. Makes none.
+    func find(kind name: String) async throws -> Int32? {
+        if let id = kind(name) { return id }
+        try learnKinds(try await pool.execute(Statements.kindNamed, [.text(name)]))
+        return kind(name)
+    }
+
     func queue(_ name: QueueName) -> Int32? { known.withLock { $0.queues[name] } }
     func kind(_ name: String) -> Int32? { known.withLock { $0.kinds[name] } }
     func queueName(_ id: Int32) -> QueueName? { known.withLock { $0.queueNames[id] } }

@@ -34,6 +34,8 @@ final class RunnerState: Sendable {
         var freedAt: BootInstant?
         var tasks: [Int64: RunningTask] = [:]
         var cancelled: Set<Int64> = []
+        /// What became of jobs since the last beat.
+        var counters = LaneCounters()
         /// When lanes are searched next, and when they were.
         var searching = Searching()
         /// Slots that claims under way may fill.
@@ -107,10 +109,13 @@ final class RunnerState: Sendable {
         withLock { $0.ledger.touch(job.jobID, of: job.lease.leaseID) }
     }
 
-    /// Takes in what became of a job.
-    func finish(_ job: LeasedJob, _ settlement: Settlement?, trusted: Bool = false) {
+    /// Takes in what became of a job. `event`: as what it is counted, where its handler has settled it itself.
+    func finish(
+        _ job: LeasedJob, _ settlement: Settlement?, as event: LaneCounters.Event? = nil, trusted: Bool = false
+    ) {
         let now = BootInstant.now()
         let (readiness, freed) = withLock { values in
+            if let event = event ?? settlement.flatMap(LaneCounters.Event.init) { values.counters.add(event, job.lane) }
             if values.tasks.removeValue(forKey: job.jobID) != nil { values.cancelled.remove(job.jobID) }
             if settlement == nil, values.controls.isWaiting, values.ledger.isLimited(job.lease.leaseID) {
                 values.hasFreedRoom = true

@@ -12,7 +12,9 @@ extension Statements {
 
     /// No row: declared dead.
     static let beat = PostgresStatement(
-        "beat", "update evergrant.workers set beat = beat + 1 where id = $1 and not dead returning beat")
+        "beat",
+        "update evergrant.workers set beat = beat + 1, beat_at = clock_timestamp() "
+            + "where id = $1 and not dead returning beat")
 
     /// A worker that leaves in order takes its row with it, unless a lease is left for rescue.
     static let unregister = PostgresStatement(
@@ -29,7 +31,8 @@ extension Statements {
     static let observe = PostgresStatement(
         "observe workers",
         """
-        with own as (update evergrant.workers set beat = beat + 1 where id = $1 and not dead returning 1)
+        with own as (update evergrant.workers set beat = beat + 1, beat_at = clock_timestamp()
+            where id = $1 and not dead returning 1)
         select w.id, w.beat, extract(epoch from pg_postmaster_start_time())::text || ' '
             || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8)
         from evergrant.workers w where not w.dead and exists (select from own)

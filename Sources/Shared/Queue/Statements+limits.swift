@@ -39,7 +39,7 @@ extension Statements {
     static let pause = PostgresStatement("pause jobs", "select evergrant.pause($1::text, $2::text)")
     static let resume = PostgresStatement("resume jobs", "select evergrant.resume($1::text, $2::text, $3::int)")
 
-    /// $1 key to begin after, $2 how many. Primary key; waiting jobs by index jobs_parked_turn, up to 10,000 each.
+    /// $1 key to begin after, $2 how many, $3 what keys begin with, $4 one key; all but $2 may be null. Primary key; waiting jobs by index jobs_parked_turn, up to 10,000 each.
     static let limits = PostgresStatement(
         "list limits",
         """
@@ -51,6 +51,7 @@ extension Statements {
                 select from evergrant.jobs_parked p where p.reason = 'wait' and p.limit_key = l.key limit 10000) w)
         from evergrant.limits l
         where ($1::text is null or l.key > $1)
+          and ($3::text is null or starts_with(l.key, $3)) and ($4::text is null or l.key = $4)
           and (l.concurrency is not null or l.rate is not null or l.blocked_until > now())
         order by l.key limit $2::int
         """)

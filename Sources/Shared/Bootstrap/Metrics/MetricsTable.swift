@@ -36,6 +36,23 @@ package enum MetricsTable {
             "job_wait_seconds", "histogram", ["kind"], "worker",
             "From enqueue to the first run of jobs that were due at once."),
         row("queue_depth", "gauge", ["queue", "priority"], "scheduler", "Jobs in line, counted up to 10,000 a lane."),
+        row(
+            "queue_oldest_seconds", "gauge", ["queue", "priority"], "scheduler", "Age of the job at the head of a lane."
+        ),
+        row(
+            "queue_running", "gauge", ["queue", "priority"], "scheduler",
+            "Jobs that workers hold, counted up to 10,000."),
+        row(
+            "queue_due_soon", "gauge", ["queue", "priority"], "scheduler",
+            "Jobs due within a minute, or due and not in line yet, counted up to 10,000."),
+        row(
+            "queue_jobs_per_minute", "gauge", ["queue", "priority", "event"], "scheduler",
+            "Of the last 60 s: started, completed, retried, discarded, cancelled, snoozed, parked."),
+        row(
+            "jobs_parked", "gauge", ["reason"], "scheduler",
+            "Held by a pause (kind, limit) or a limit without room (wait), counted up to 10,000 a name."),
+        row("jobs_discarded", "gauge", ["kind"], "scheduler", "Waiting for a person, counted up to 10,000 a queue."),
+        row("queue_workers", "gauge", ["role"], "scheduler", "Processes not declared dead: worker, scheduler."),
         row("duty_failures_total", "counter", ["duty"], "scheduler", "Runs of a periodic duty that failed."),
         row(
             "http_request_seconds", "histogram", ["listener", "method", "route", "status"], "front",
