@@ -143,9 +143,8 @@ extension JobRunner {
             && state.withLock { $0.searching.lastFull.duration(to: now) >= configuration.fullSearchInterval }
         if exchange.searches { try await search(fromZero: isFull, at: now) }
         var free = exchange.free
-        if free > 0, exchange.looksAtParked || (exchange.searches && state.withLock { $0.controls.isWaiting }),
-            let parked = try await claimParked(upTo: max(1, free / 2), exchange.workerID)
-        {
+        let parkedSlots = exchange.looksAtParked || exchange.searches ? slotsForParked(of: free) : 0
+        if parkedSlots > 0, let parked = try await claimParked(upTo: parkedSlots, exchange.workerID) {
             free -= parked.rows.count
             await begin(parked, releasing: &reserved, &jobs)
         }
@@ -157,6 +156,18 @@ extension JobRunner {
             ? nil : try await settleAndClaim(exchange.whole, shares, exchange.workerID, server)
         if exchange.free > 0 { took(claimed, of: shares, free: exchange.free, searched: exchange.searches, at: now) }
         if let claimed { await begin(claimed, releasing: &reserved, &jobs) }
+    }
+
+    /// How many of the free slots parked jobs may take: beside jobs in line a quarter, so that urgent lanes keep theirs;
+    /// with too few slots to divide, every fourth look.
+    private func slotsForParked(of free: Int) -> Int {
+        state.withLock { values in
+            guard free > 0, values.controls.isWaiting else { return 0 }
+            guard !values.lanes.waiting.isEmpty else { return free }
+            guard free < 4 else { return free / 4 }
+            values.searching.parkedTurn = (values.searching.parkedTurn + 1) % 4
+            return values.searching.parkedTurn == 0 ? 1 : 0
+        }
     }
 
     /// Notes what a claim has told of the lanes.

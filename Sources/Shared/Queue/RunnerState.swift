@@ -15,6 +15,8 @@ final class RunnerState: Sendable {
         var idle: Duration?
         /// When parked jobs are looked at next, beside each search.
         var parkedAt: BootInstant?
+        /// Counts looks at parked jobs with too few free slots to divide.
+        var parkedTurn = 0
         /// The limit key to begin after.
         var parkedAfter: String?
     }
