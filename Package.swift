@@ -153,6 +153,12 @@ let targets: [Target] = [
             "Postgres", "Schema", "Pacing", "Credentials", logging,
         ],
         path: "Tests/LifecycleSupport", swiftSettings: strict),
+    // the queue's history checker: workers, observers and enqueuers under chaos, and the proof that nothing was lost
+    .executableTarget(
+        name: "QueueChaos",
+        dependencies: [
+            "Queue", "Postgres", "Schema", "EmbeddedPostgres", "Pacing", logging, lifecycleService, unixSignals,
+        ], path: "Tests/QueueChaos", swiftSettings: strict),
     tests("Credentials", ["Credentials"]),
     tests("Pacing", ["Pacing"]),
     tests("EmbeddedPostgres", ["EmbeddedPostgres", "Postgres", logging]),
@@ -162,6 +168,7 @@ let targets: [Target] = [
     tests("Egress", ["Egress", "CLibCurl", "Pacing", logging, metrics]),
     tests("Schema", ["Schema", "Postgres", "TestSupport", logging]),
     tests("Queue", ["Queue", "Postgres", "EmbeddedPostgres", "Schema", "Pacing", "TestSupport", logging]),
+    tests("QueueChaos", ["QueueChaos", "Postgres", "TestSupport"]),
     tests("Store", ["Store", "Vault", "Credentials", "Postgres", "Schema", "Pacing", "TestSupport"]),
     tests("OAuth", ["OAuth", "Catalog", "Egress", "Vault", "Credentials", "Pacing"]),
     tests("Escrow", ["Escrow", "Pacing"]),
@@ -203,7 +210,10 @@ let targets: [Target] = [
 
 let package = Package(
     name: "evergrant",
-    products: [.executable(name: "evergrant", targets: ["CLI"])],
+    products: [
+        .executable(name: "evergrant", targets: ["CLI"]),
+        .executable(name: "queue-chaos", targets: ["QueueChaos"]),
+    ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),
         .package(url: "https://github.com/apple/swift-metrics", from: "2.13.0"),

@@ -74,6 +74,12 @@ def say(**values):
     print(json.dumps(values), flush=True)
 
 
+async def _order():
+    """Waits for a line; ends when there will be none."""
+    if not await asyncio.get_running_loop().run_in_executor(None, sys.stdin.readline):
+        sys.exit("told to end")
+
+
 async def _reach(tally, count):
     while tally.total() < count:
         await asyncio.sleep(0.002)
@@ -129,7 +135,9 @@ async def _run(queue, orders):
         await _fill(queue, orders["jobs"])
         await queue.checkpoint()
     context = multiprocessing.get_context("spawn")
-    processes = [context.Process(target=_work, args=(queue.plain(), number, orders, tally)) for number in range(workers)]
+    # Daemons: they end when this process does.
+    processes = [context.Process(target=_work, args=(queue.plain(), number, orders, tally), daemon=True)
+                 for number in range(workers)]
     for process in processes:
         process.start()
     while not all(tally.ready):
@@ -139,7 +147,7 @@ async def _run(queue, orders):
         await asyncio.sleep(1)  # for LISTEN and the first, empty look
     settings = f"{workers} worker process{'es' if workers > 1 else ''}, {queue.settings(orders)}"
     say(ready=settings, name=queue.name, version=queue.version())
-    await asyncio.get_running_loop().run_in_executor(None, sys.stdin.readline)
+    await _order()
     began = time.monotonic()
     if shape == "burndown":
         tally.go.value = 1
@@ -151,7 +159,7 @@ async def _run(queue, orders):
     else:
         jobs, seconds, sent = await _life(queue, orders, tally)
     say(jobs=jobs, seconds=seconds, ages=list(tally.ages) if shape == "pickup" else [])
-    await asyncio.get_running_loop().run_in_executor(None, sys.stdin.readline)
+    await asyncio.get_running_loop().run_in_executor(None, sys.stdin.readline)  # its end, when all went well
     tally.stop.value = 1
     for process in processes:
         await asyncio.get_running_loop().run_in_executor(None, process.join, 30)

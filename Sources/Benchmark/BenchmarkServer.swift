@@ -44,7 +44,8 @@ actor BenchmarkServer {
 
     static func start(_ options: QueueBenchmarkOptions, logger: Logger) async throws -> BenchmarkServer {
         if let url = options.url { return BenchmarkServer(url: url, cluster: nil, directory: nil, logger: logger) }
-        let directory = options.directory ?? "/var/tmp/evergrant-bench-\(getpid())"
+        removeLeftovers()
+        let directory = options.directory ?? "\(place)/\(prefix)\(getpid())"
         let cluster = EmbeddedCluster(directory: directory, durable: options.durable, logger: logger)
         do {
             let url = try await cluster.start()
@@ -63,6 +64,20 @@ actor BenchmarkServer {
         } catch {
             await cluster.destroy()
             throw error
+        }
+    }
+
+    /// Not /tmp, which may be memory.
+    private static let place = "/var/tmp"
+    private static let prefix = "evergrant-bench-"
+
+    /// Directories of measurements that were killed or interrupted; their servers ended with them.
+    private static func removeLeftovers() {
+        for name in (try? FileManager.default.contentsOfDirectory(atPath: place)) ?? [] {
+            guard name.hasPrefix(prefix), let process = Int32(name.dropFirst(prefix.count)), kill(process, 0) != 0,
+                errno == ESRCH
+            else { continue }
+            try? FileManager.default.removeItem(atPath: "\(place)/\(name)")
         }
     }
 

@@ -15,7 +15,7 @@ struct PickupShape: Sendable {
 
     private enum Caller: String, CaseIterable {
         case queue = "JobQueue in another process"
-        case sql = "SQL"
+        case sql = "evergrant.enqueue in SQL"
     }
 
     func run() async throws -> [Figure] {
@@ -98,19 +98,23 @@ struct PickupShape: Sendable {
                 throw BenchmarkError(.failed, "the enqueuing process ended with status \(status): \(child.complaints)")
             }
         case .sql:
-            let (queue, _) = try await database.names()
             let kinds = try await database.pool.execute(HotPath.nameKinds, [.textArray([Probe.kind])])
             guard let kind = try kinds.first?.decode(Int32.self) else {
                 throw BenchmarkError(.failed, "there is no kind of probes")
             }
+            // What `evergrant apps allow` writes.
+            try await database.run(
+                """
+                insert into evergrant.environments (id, name, mode) overriding system value
+                    values (\(QueueDatabase.environmentID), 'bench', 'test') on conflict do nothing;
+                insert into evergrant.app_grants (role, environment_id, kinds)
+                    values (current_user, \(QueueDatabase.environmentID), array[\(kind)]) on conflict do nothing;
+                """)
+            let enqueue = PostgresStatement(
+                "enqueue as an app", "select evergrant.enqueue($1::text, $2::jsonb, environment => 'bench')")
             for _ in 0..<options.probes {
                 try await Task.sleep(for: .milliseconds(Double.random(in: 0...2) * Self.pause))
-                try await database.pool.execute(
-                    HotPath.enqueue,
-                    [
-                        .int4Array([queue]), .int4Array([kind]), .int2Array([2]), .int2Array([25]),
-                        .textArray([nil]), .jsonbArray([Probe.arguments()]),
-                    ])
+                try await database.pool.execute(enqueue, [.text(Probe.kind), .jsonb(Probe.arguments())])
             }
         }
     }

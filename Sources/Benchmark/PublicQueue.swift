@@ -55,7 +55,13 @@ struct PublicQueue: Sendable {
         let url = try await server.makeDatabase("public")
         do {
             let process = try SecondProcess([python, path], environment: ["PYTHONDONTWRITEBYTECODE": "1"])
-            let round = try await run(orders, with: process, url: url, meter: meter)
+            let round: Round
+            do {
+                round = try await run(orders, with: process, url: url, meter: meter)
+            } catch {
+                await process.close()
+                throw error
+            }
             let status = await process.close()
             guard status == 0 else {
                 throw BenchmarkError(

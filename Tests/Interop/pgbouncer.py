@@ -16,6 +16,8 @@ import requests
 from _fleet import Browser, Receiver, check, eventually, free_ports, require, run, running_fleet, temporary_directory
 
 SERVERS = 6
+# One for each fleet: with a direct address for LISTEN, and without LISTEN.
+DATABASES = ("listening", "polling")
 # docs/deploy.md, "Behind a pooler": a pooler keeps no session settings, so the role brings them.
 ROLE_SETTINGS = {"plan_cache_mode": "force_generic_plan", "jit": "off", "enable_seqscan": "off"}
 BOUNCER = shutil.which("pgbouncer", path=os.environ.get("PATH", "") + ":/usr/sbin")
@@ -35,7 +37,9 @@ class Pooled:
 
     def __init__(self, directory):
         self.directory = pathlib.Path(directory)
-        self.programs = pathlib.Path(sorted(glob.glob("/usr/lib/postgresql/*/bin"), key=lambda p: int(p.split("/")[4]))[-1])
+        installed = glob.glob("/usr/lib/postgresql/*/bin")
+        require(installed, "no Postgres under /usr/lib/postgresql")
+        self.programs = pathlib.Path(max(installed, key=lambda path: int(path.split("/")[4])))
         self.socket = self.directory / "socket"
         self.socket.mkdir()
         if os.geteuid() == 0:
@@ -59,12 +63,13 @@ class Pooled:
                 server.execute(
                     sql.SQL("ALTER ROLE evergrant SET {} = {}").format(sql.Identifier(name), sql.Literal(value))
                 )
-            server.execute("CREATE DATABASE app OWNER evergrant")
+            for database in DATABASES:
+                server.execute(sql.SQL("CREATE DATABASE {} OWNER evergrant").format(sql.Identifier(database)))
         (self.directory / "users").write_text('"evergrant" ""\n')
         (self.directory / "pgbouncer.ini").write_text(
             f"""
 [databases]
-app = host={self.socket} user=evergrant
+* = host={self.socket} user=evergrant
 [pgbouncer]
 listen_addr = 127.0.0.1
 listen_port = {self.port}
@@ -77,9 +82,13 @@ default_pool_size = {SERVERS}
 """
         )
         self._start(BOUNCER, "-q", self.directory / "pgbouncer.ini")
-        self.url = f"postgres://evergrant@127.0.0.1:{self.port}/app"
-        self.direct = f"postgres://evergrant@/app?host={self.socket}"
-        eventually(lambda: self._connects("app", host="127.0.0.1", port=self.port), "PgBouncer answers", 30)
+        eventually(lambda: self._connects(DATABASES[0], host="127.0.0.1", port=self.port), "PgBouncer answers", 30)
+
+    def url(self, database):
+        return f"postgres://evergrant@127.0.0.1:{self.port}/{database}"
+
+    def direct(self, database):
+        return f"postgres://evergrant@/{database}?host={self.socket}"
 
     def _start(self, *arguments):
         output = open(self.directory / "servers.out", "ab")
@@ -98,11 +107,11 @@ default_pool_size = {SERVERS}
             psycopg.connect(dbname=database, user=user, **where).close()
             return True
 
-    def server(self, database="app"):
+    def server(self, database):
         return psycopg.connect(dbname=database, user="postgres", host=str(self.socket), autocommit=True)
 
-    def clients(self):
-        """How many clients the pooler has for the app's database; its console speaks the simple protocol only."""
+    def clients(self, database):
+        """How many clients the pooler has for a database; its console speaks the simple protocol only."""
         shown = subprocess.run(
             [self.programs / "psql", "-XAtq", "-h", "127.0.0.1", "-p", str(self.port), "-U", "evergrant"]
             + ["-d", "pgbouncer", "-c", "SHOW CLIENTS"],
@@ -110,21 +119,16 @@ default_pool_size = {SERVERS}
             capture_output=True,
             text=True,
         ).stdout
-        return sum(1 for line in shown.splitlines() if line.split("|")[2] == "app")
+        return sum(1 for line in shown.splitlines() if line.split("|")[2] == database)
 
-    def servers(self):
-        """Names and number of server sessions that came through the pooler (the listeners did not)."""
-        with self.server() as server:
+    def sessions(self, database):
+        """How many server sessions came through the pooler, and how many listen."""
+        with self.server("postgres") as server:
             return server.execute(
-                "SELECT count(*) FROM pg_stat_activity WHERE datname = 'app' AND usename = 'evergrant'"
-                " AND query NOT ILIKE 'listen%'"
-            ).fetchone()[0]
-
-    def listeners(self):
-        with self.server() as server:
-            return server.execute(
-                "SELECT count(*) FROM pg_stat_activity WHERE datname = 'app' AND query ILIKE 'listen%'"
-            ).fetchone()[0]
+                "SELECT count(*) FILTER (WHERE query NOT ILIKE 'listen%%'), count(*) FILTER (WHERE query ILIKE 'listen%%')"
+                " FROM pg_stat_activity WHERE datname = %s AND usename = 'evergrant'",
+                [database],
+            ).fetchone()
 
     def errors(self):
         """What Postgres and PgBouncer complained about."""
@@ -196,25 +200,26 @@ def main():
     with temporary_directory() as directory:
         pooled = Pooled(directory)
         receiver = Receiver()
-        settings = {"EVERGRANT_DATABASE_URL": pooled.url, "EVERGRANT_DATABASE_PREPARED_STATEMENTS": "false"}
         try:
-            for title, more in (
-                ("with a direct address for LISTEN", {"EVERGRANT_DATABASE_LISTEN_URL": pooled.direct}),
-                ("without LISTEN", {}),
-            ):
-                with running_fleet(settings | more) as fleet:
-                    live(fleet, receiver, "user-" + ("1" if more else "2"))
-                    clients, servers, listeners = pooled.clients(), pooled.servers(), pooled.listeners()
-                    check(
-                        clients > servers and servers <= SERVERS,
-                        f"{title}: {clients} clients share {servers} server connections",
-                    )
-                    check((listeners > 0) == bool(more), f"{title}: {listeners} sessions listen", listeners)
+            for database in DATABASES:
+                listens = database == "listening"
+                settings = {
+                    "EVERGRANT_DATABASE_URL": pooled.url(database),
+                    "EVERGRANT_DATABASE_PREPARED_STATEMENTS": "false",
+                }
+                if listens:
+                    settings["EVERGRANT_DATABASE_LISTEN_URL"] = pooled.direct(database)
+                print(f"-- {database}", flush=True)
+                with running_fleet(settings) as fleet:
+                    live(fleet, receiver, f"user-{database}")
+                    clients = pooled.clients(database)
+                    servers, listeners = pooled.sessions(database)
+                    check(clients > servers and servers <= SERVERS, f"{clients} clients share {servers} sessions")
+                    check((listeners > 0) == listens, f"sessions that listen: {listeners}", listeners)
                     for name in ("front", "worker", "scheduler"):
-                        log = fleet.log(name)
-                        for word in ("prepared statement", "unsupported startup parameter", "no more connections"):
-                            require(word not in log, f"{name} met: {word}\n{log[-2000:]}")
-            with psycopg.connect(pooled.url, prepare_threshold=None) as session:
+                        require("prepared statement" not in fleet.log(name), f"{name} met a prepared statement")
+            check(not pooled.errors(), "neither Postgres nor PgBouncer complained of anything", pooled.errors()[:5])
+            with psycopg.connect(pooled.url(DATABASES[0]), prepare_threshold=None) as session:
                 shown = {name: session.execute(f"SHOW {name}").fetchone()[0] for name in ROLE_SETTINGS}
             check(shown == ROLE_SETTINGS, "the session settings of the queue come with the role", shown)
         except BaseException:

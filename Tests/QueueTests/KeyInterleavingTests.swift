@@ -173,6 +173,34 @@ import Testing
         }
     }
 
+    /// As an insert does where the table grows, or is truncated by vacuum.
+    @Test func `an enqueue that must write a wish waits for the table, however short its waits for keys are`()
+        async throws
+    {
+        try await withQueue { fixture async throws in
+            try await fixture.pool.transaction { stranger async throws in
+                _ = try await key(fixture, in: stranger)
+                try await withThrowingTaskGroup(of: EnqueuedJob.Outcome.self) { group in
+                    try await fixture.pool.transaction { vacuuming async throws in
+                        try await vacuuming.execute(
+                            PostgresStatement("hold table", "lock table evergrant.job_wishes in share mode"))
+                        group.addTask { try await key(fixture) }
+                        try await eventually {
+                            try await fixture.value(
+                                """
+                                select exists (select from pg_locks where not granted
+                                    and relation = 'evergrant.job_wishes'::regclass)
+                                """, as: Bool.self)
+                        }
+                        // Longer than it waits for a key.
+                        try await Task.sleep(for: .milliseconds(100))
+                    }
+                    #expect(try await group.next() == .wish)
+                }
+            }
+        }
+    }
+
     @Test func `enqueues of two keys in opposite orders do not deadlock, and each key has one job`() async throws {
         try await withQueue { fixture async throws in
             try await withThrowingTaskGroup(of: Void.self) { group in

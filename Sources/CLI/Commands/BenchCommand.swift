@@ -13,7 +13,7 @@ struct BenchCommand: AsyncParsableCommand {
             abstract: "Measure the job queue, beside the same statements driven straight through libpq.",
             discussion: """
                 Makes a private Postgres with durable commits under /var/tmp, or databases of its own on the server that \
-                --url names, and removes them. Progress goes to standard error, the tables to standard output. What is \
+                --url names, and removes them; what an interrupted run left, the next one removes. Progress goes to standard error, the tables to standard output. What is \
                 in each number: docs/performance.md. All shapes take about half an hour.
                 """)
 

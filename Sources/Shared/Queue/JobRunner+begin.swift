@@ -53,7 +53,7 @@ extension JobRunner {
 
     /// Starts handlers, several from one task: each runs on until it first waits, which for a short one is its end.
     private func start(_ jobs: [Start], _ group: inout DiscardingTaskGroup) {
-        let together = 16
+        let together = 32
         for first in stride(from: 0, to: jobs.count, by: together) {
             let some = jobs[first..<min(first + together, jobs.count)]
             group.addTask {

@@ -43,7 +43,8 @@ struct LeaseLedger: Sendable {
         /// When its finished jobs are to be settled in part; nil when there is nothing to do.
         func due(window: Duration) -> BootInstant? {
             guard !sending, !lost, !isWhole, let firstPending, running.isEmpty || !pending.isEmpty else { return nil }
-            let due = running.isEmpty ? firstPending : firstPending.advanced(by: window)
+            // Others may wait for the room that a limited one gives back.
+            let due = running.isEmpty || limited ? firstPending : firstPending.advanced(by: window)
             return notBefore.map { max($0, due) } ?? due
         }
 
@@ -66,7 +67,7 @@ struct LeaseLedger: Sendable {
         }
 
         private mutating func noted(at now: BootInstant) -> Finish {
-            let readiness: Readiness = isWhole ? .whole : running.isEmpty ? .part : .later
+            let readiness: Readiness = isWhole ? .whole : running.isEmpty || limited ? .part : .later
             guard firstPending == nil else { return .another(readiness) }
             firstPending = now
             return .first(readiness)
