@@ -7,8 +7,8 @@ import Testing
     private let seed = """
         insert into evergrant.queues (environment_id, name) select id, 'default' from evergrant.environments;
         insert into evergrant.job_kinds (name) values ('mail.send');
-        insert into evergrant.jobs_ready (queue, kind, priority, limit_key, args)
-        select 1, 1, 2, 'smtp', '{}' from generate_series(1, 3);
+        insert into evergrant.jobs_ready (id, queue, kind, priority, limit_key, args)
+        select g, 1, 1, 2, 'smtp', '{}' from generate_series(501, 503) g;
         insert into evergrant.jobs_discarded
         select g, now(), evergrant.changed(
             evergrant.fresh_job(g, 1, 1, 2::smallint, 25::smallint, null, null, null, '{}'), 25, 0,
@@ -68,11 +68,11 @@ import Testing
             #expect(try await run(["pauses", "add", "--kind", "mail.send"]).output.contains("is paused"))
             #expect(try await run(["pauses", "add", "--kind", "mail.send"]).output.contains("paused before"))
             #expect(try await run(["pauses"]).output.contains("mail.send"))
-            let why = try json(try await run(["jobs", "explain", "1", "--json"]), as: [String: Any].self)
+            let why = try json(try await run(["jobs", "explain", "501", "--json"]), as: [String: Any].self)
             let codes = (why["reasons"] as? [[String: Any]])?.compactMap { $0["code"] as? String }
             #expect(codes == ["kind_paused", "in_line"] && why["needs_operator"] as? Bool == true)
             #expect(
-                try await run(["jobs", "explain", "1"]).output.contains("evergrant pauses resume --kind mail.send"))
+                try await run(["jobs", "explain", "501"]).output.contains("evergrant pauses resume --kind mail.send"))
             #expect(try await run(["pauses", "resume", "--kind", "mail.send"]).output.contains("goes on"))
             #expect(try await run(["pauses", "resume"]).status == 64)
             #expect(try await run(["jobs", "explain", "777777"]).status == 64)
@@ -90,7 +90,7 @@ import Testing
             #expect(
                 some.output.hasPrefix("2 jobs will run again; stopped at the limit"), "\(some.output)\(some.errors)")
             #expect(try await run(["jobs", "retry", "1003"]).output.contains("1 job will run again"))
-            #expect(try await run(["jobs", "delete", "1004", "1"]).output.hasPrefix("1 job deleted; 1 not"))
+            #expect(try await run(["jobs", "delete", "1004", "501"]).output.hasPrefix("1 job deleted; 1 not"))
             let rest = try json(
                 try await run(["jobs", "delete", "--kind", "mail.send", "--json"]), as: [String: Any].self)
             #expect(rest["moved"] as? Int == 1 && rest["is_done"] as? Bool == true)
@@ -98,8 +98,8 @@ import Testing
             #expect(none.status == 0 && none.output.contains("0 jobs will run again"))
             #expect(try await run(["jobs", "list", "--kind", "never.was", "--json"]).output.contains("[\n\n]"))
 
-            let cancelled = try await run(["jobs", "cancel", "1", "999999"])
-            #expect(cancelled.status == 1 && cancelled.output.contains("job 1  cancelled"))
+            let cancelled = try await run(["jobs", "cancel", "501", "999999"])
+            #expect(cancelled.status == 1 && cancelled.output.contains("job 501  cancelled"))
             for wrong in [
                 ["retry"], ["retry", "1", "--kind", "a"], ["retry", "1", "--dry-run"], ["delete", "--error", "x"],
                 ["retry", "--kind", "a", "--since", "yesterday"], ["retry", "--kind", "a", "--limit", "0"],

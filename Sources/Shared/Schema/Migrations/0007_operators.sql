@@ -165,6 +165,7 @@ declare
     locker xid;
     next_xid bigint := pg_snapshot_xmax(pg_current_snapshot())::text::bigint;
     full_xid bigint;
+    locked boolean;
     held record;
 begin
     select * into f from find_job(want) limit 1;
@@ -234,9 +235,16 @@ begin
              where r.queue = f.queue and r.priority = f.priority and r.id = want limit 1)) x limit 1;
         -- Locked by a transaction that is still open (claims skip it): a keyed enqueue, or whoever takes it just now.
         if locker <> '0'::xid then
+            -- Its epoch is that of the nearest: next_xid is one after the last that has ended, not the next to come.
             full_xid := (next_xid & ~4294967295) | locker::text::bigint;
-            if full_xid > next_xid then full_xid := full_xid - 4294967296; end if;
-            if full_xid > 0 and pg_xact_status(full_xid::text::xid8) = 'in progress' then
+            if full_xid > next_xid + 2147483648 then full_xid := full_xid - 4294967296; end if;
+            if full_xid < next_xid - 2147483648 then full_xid := full_xid + 4294967296; end if;
+            begin
+                locked := full_xid > 0 and pg_xact_status(full_xid::text::xid8) = 'in progress';
+            exception when invalid_parameter_value then
+                locked := false;  -- several share the lock: the number is not a transaction's
+            end;
+            if locked then
                 facts := facts || jsonb_build_object('locked', true, 'locked_by', coalesce(
                     (select k.pid from pg_locks k
                      where k.locktype = 'transactionid' and k.transactionid = locker and k.granted limit 1),
