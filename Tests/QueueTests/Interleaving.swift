@@ -1,5 +1,7 @@
+import EmbeddedPostgres
 import Foundation
 import Postgres
+import Schema
 import TestSupport
 import Testing
 
@@ -19,6 +21,39 @@ func withOwnQueue<T: Sendable>(_ body: (QueueFixture) async throws -> T) async t
     await fixture.close()
     try await database.drop()
     return try result.get()
+}
+
+/// A server that no other test shares, with the schema in its database.
+func withOwnCluster(_ body: (EmbeddedCluster, String) async throws -> Void) async throws {
+    let directory = NSTemporaryDirectory() + "/evergrant-test-cluster-\(UInt32.random(in: 0...UInt32.max))"
+    let cluster = EmbeddedCluster(directory: directory, durable: false, logger: quiet)
+    let result: Result<Void, any Error>
+    do {
+        let url = try await cluster.start()
+        let pool = PostgresPool(PostgresConfiguration(url: url), logger: quiet)
+        try await SchemaMigrator(pool: pool, logger: quiet).migrate()
+        await pool.close()
+        result = .success(try await body(cluster, url))
+    } catch {
+        result = .failure(error)
+    }
+    await cluster.destroy()
+    try result.get()
+}
+
+/// A queue on a server that no other test shares: for what transaction ids of the whole cluster decide.
+func withQuietCluster(_ body: (QueueFixture) async throws -> Void) async throws {
+    try await withOwnCluster { _, url in
+        let fixture = QueueFixture(TestDatabase(at: url))
+        let result: Result<Void, any Error>
+        do {
+            result = .success(try await body(fixture))
+        } catch {
+            result = .failure(error)
+        }
+        await fixture.close()
+        try result.get()
+    }
 }
 
 /// Something that rolls a test's transaction back.

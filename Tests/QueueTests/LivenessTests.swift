@@ -112,22 +112,4 @@ import Testing
         #expect(try await fleet.control("leases") == 0)
         await fleet.close()
     }
-
-    /// A server that no other test shares, with the schema in its database.
-    private func withOwnCluster(_ body: (EmbeddedCluster, String) async throws -> Void) async throws {
-        let directory = NSTemporaryDirectory() + "/evergrant-test-cluster-\(UInt32.random(in: 0...UInt32.max))"
-        let cluster = EmbeddedCluster(directory: directory, durable: false, logger: quiet)
-        let result: Result<Void, any Error>
-        do {
-            let url = try await cluster.start()
-            let pool = PostgresPool(PostgresConfiguration(url: url), logger: quiet)
-            try await SchemaMigrator(pool: pool, logger: quiet).migrate()
-            await pool.close()
-            result = .success(try await body(cluster, url))
-        } catch {
-            result = .failure(error)
-        }
-        await cluster.destroy()
-        try result.get()
-    }
 }

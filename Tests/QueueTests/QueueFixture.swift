@@ -288,7 +288,7 @@ func whileRunning<T: Sendable>(_ runners: JobRunner..., body: () async throws ->
 struct TimedOut: Error {}
 
 /// Looks again and again until `condition` holds; throws after `limit`.
-func eventually(within limit: Duration = .seconds(10), _ condition: () async throws -> Bool) async throws {
+func eventually(within limit: Duration = .seconds(60), _ condition: () async throws -> Bool) async throws {
     let began = ContinuousClock.now
     while try await !condition() {
         if ContinuousClock.now - began > limit { throw TimedOut() }

@@ -5,7 +5,7 @@ import Testing
 
 @testable import Queue
 
-@Suite(.timeLimit(.minutes(1))) struct WakeUpTests {
+@Suite(.timeLimit(.minutes(5))) struct WakeUpTests {
     /// Would poll so rarely that only a notification can bring the job before the time limit.
     private func sleepy(_ fixture: QueueFixture, _ done: EventLog<Int64>) -> JobRunner {
         let handler = ClosureHandler { job, _ in

@@ -22,6 +22,17 @@ package struct TestDatabase: Sendable {
     package let url: String
     private let pools: TestPools
 
+    /// One that is there, on a server of the caller's own, which also ends it.
+    package init(at url: String) {
+        self.init(name: "", url: url, pools: TestPools())
+    }
+
+    private init(name: String, url: String, pools: TestPools) {
+        self.name = name
+        self.url = url
+        self.pools = pools
+    }
+
     /// A new database; `drop` it at the end, or use `withTestDatabase`.
     package static func make(template: Template = .empty) async throws -> TestDatabase {
         let source = try await TestTemplates.shared.database(of: template)
