@@ -46,6 +46,7 @@ struct WorkerProcess {
         configuration.drainTimeout = .milliseconds(200)
         configuration.settleTimeout = .seconds(3)
         configuration.scoutInterval = .milliseconds(5)
+        configuration.scoutThreshold = 1
         // Never: what a low-water mark passes over must stay lost, or the fence would not be proved.
         configuration.fullSearchInterval = .seconds(86_400)
         return configuration

@@ -119,6 +119,7 @@ import Testing
                 }
             ]) {
                 $0.scoutInterval = .milliseconds(1)
+                $0.scoutThreshold = 1
             }
             try await whileRunning(runner) {
                 _ = try await fixture.queue.enqueue((0..<100).map { _ in QueueFixture.job() })

@@ -10,16 +10,17 @@ extension JobRunner {
     ) async {
         let slots = min(reserved, claimed.rows.count)
         reserved -= slots
-        let controls = state.withLock { values -> RunnerControls? in
+        let (controls, isScoutDue) = state.withLock { values -> (RunnerControls?, Bool) in
             values.claiming -= slots
+            values.claimedUnmarked += claimed.rows.count
             // Declared dead meanwhile: the lease is rescue's.
-            guard values.workerID == claimed.lease.workerID else { return nil }
+            guard values.workerID == claimed.lease.workerID else { return (nil, false) }
             values.ledger.add(claimed.lease, keyed: claimed.keyed, jobs: claimed.rows.map(\.jobID))
             if claimed.isAdmitted { values.ledger.limit(claimed.lease.leaseID) }
-            return values.controls
+            return (values.controls, values.claimedUnmarked >= configuration.scoutThreshold)
         }
         guard let controls else { return }
-        state.scoutBell.ring()
+        if isScoutDue { state.scoutBell.ring() }
         do {
             try await queue.names.learn(queues: claimed.rows.lazy.map(\.queue), kinds: claimed.rows.lazy.map(\.kind))
         } catch {

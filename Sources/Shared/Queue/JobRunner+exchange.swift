@@ -138,9 +138,12 @@ extension JobRunner {
         var reserved = exchange.free
         defer { state.withLock { $0.claiming -= reserved } }
         let now = BootInstant.now()
-        let isFull =
-            exchange.searches
-            && state.withLock { $0.searching.lastFull.duration(to: now) >= configuration.fullSearchInterval }
+        let (isFull, wakes) = state.withLock {
+            (
+                exchange.searches && $0.searching.lastFull.duration(to: now) >= configuration.fullSearchInterval,
+                $0.searching.wakes
+            )
+        }
         if exchange.searches { try await search(fromZero: isFull, at: now) }
         var free = exchange.free
         let parkedSlots = exchange.looksAtParked || exchange.searches ? slotsForParked(of: free) : 0
@@ -154,7 +157,7 @@ extension JobRunner {
         let claimed =
             exchange.whole.isEmpty && shares.isEmpty
             ? nil : try await settleAndClaim(exchange.whole, shares, exchange.workerID, server)
-        if exchange.free > 0 { took(claimed, of: shares, free: exchange.free, searched: exchange.searches, at: now) }
+        if exchange.free > 0 { took(claimed, of: shares, searched: exchange.searches, wakes: wakes, at: now) }
         if let claimed { await begin(claimed, releasing: &reserved, &jobs) }
     }
 
@@ -172,7 +175,7 @@ extension JobRunner {
 
     /// Notes what a claim has told of the lanes.
     private func took(
-        _ claimed: ClaimedBatch?, of shares: [LaneTable.Share], free: Int, searched: Bool, at now: BootInstant
+        _ claimed: ClaimedBatch?, of shares: [LaneTable.Share], searched: Bool, wakes: Int, at now: BootInstant
     ) {
         var got: [Lane: Int] = [:]
         for row in claimed?.rows ?? [] { got[Lane(queue: row.queue, priority: row.priority), default: 0] += 1 }
@@ -187,6 +190,7 @@ extension JobRunner {
                 values.searching.nextPoll = now.advanced(by: idle)
                 values.searching.idle = min(idle * 3 / 2, configuration.pollInterval.upperBound)
             }
+            if searched, values.searching.wakes != wakes { values.searching.lookNow() }
             return !values.lanes.waiting.isEmpty
                 && values.ledger.occupied + values.claiming < configuration.concurrency
         }

@@ -11,8 +11,12 @@ extension JobRunner {
     func scoutLoop() async {
         var retry = Retry(logger: logger, what: "low-water marks cannot be raised")
         while !Task.isCancelled, state.phase == .running {
-            await state.scoutBell.wait(upTo: .seconds(10))
-            guard state.phase == .running, state.withLock({ !$0.lanes.lows.isEmpty }) else { continue }
+            await state.scoutBell.wait(upTo: .milliseconds(500))
+            let isDue = state.withLock { values in
+                defer { values.claimedUnmarked = 0 }
+                return values.phase == .running && values.claimedUnmarked > 0
+            }
+            guard isDue else { continue }
             do {
                 try await scout()
                 retry.succeeded()

@@ -10,8 +10,10 @@ extension JobRunner {
             let now = BootInstant.now()
             let (parts, next, phase) = state.withLock { values in
                 (
-                    values.ledger.takeParts(at: now, window: configuration.batchWindow, limit: 100),
-                    values.ledger.nextDue(window: configuration.batchWindow), values.phase
+                    values.ledger.takeParts(
+                        at: now, window: configuration.batchWindow, hurries: values.controls.isWaiting, limit: 100),
+                    values.ledger.nextDue(
+                        window: configuration.batchWindow, hurries: values.controls.isWaiting), values.phase
                 )
             }
             guard !parts.isEmpty else {

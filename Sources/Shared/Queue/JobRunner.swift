@@ -84,9 +84,8 @@ package final class JobRunner: Service {
     /// Looks for jobs now instead of at the next poll.
     package func wake() {
         state.withLock {
-            $0.searching.nextPoll = BootInstant(nanoseconds: 0)
-            // Beside a backlog too: a lane that has just filled gets its turn in the next round.
-            $0.searching.lastSearch = BootInstant(nanoseconds: 0)
+            $0.searching.wakes += 1
+            $0.searching.lookNow()
         }
         state.ringScout()
     }

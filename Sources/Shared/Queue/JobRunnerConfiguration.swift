@@ -31,7 +31,9 @@ package struct JobRunnerConfiguration: Sendable {
     /// Least time between two searches for lanes while there is work.
     package var searchInterval: Duration = .milliseconds(20)
     /// Least time between two rises of the low-water marks.
-    package var scoutInterval: Duration = .milliseconds(25)
+    package var scoutInterval: Duration = .milliseconds(5)
+    /// Jobs claimed before the marks are worth raising at once; fewer wait half a second.
+    package var scoutThreshold = 200
     /// How long a settle waits for a stranger's transaction that has its key; then it is tried again later.
     package var lockTimeout: Duration = .milliseconds(100)
 

@@ -40,11 +40,12 @@ struct LeaseLedger: Sendable {
 
         var isWhole: Bool { running.isEmpty && !keyed && !touched && completed == total && pending.count == total }
 
-        /// When its finished jobs are to be settled in part; nil when there is nothing to do.
-        func due(window: Duration) -> BootInstant? {
+        /// When its finished jobs are to be settled in part; nil when there is nothing to do. `hurries`: others wait for the
+        /// room that a limited one gives back.
+        func due(window: Duration, hurries: Bool) -> BootInstant? {
             guard !sending, !lost, !isWhole, let firstPending, running.isEmpty || !pending.isEmpty else { return nil }
-            // Others may wait for the room that a limited one gives back.
-            let due = running.isEmpty || limited ? firstPending : firstPending.advanced(by: window)
+            let isNow = running.isEmpty || (limited && hurries)
+            let due = isNow ? firstPending : firstPending.advanced(by: window)
             return notBefore.map { max($0, due) } ?? due
         }
 
@@ -67,7 +68,7 @@ struct LeaseLedger: Sendable {
         }
 
         private mutating func noted(at now: BootInstant) -> Finish {
-            let readiness: Readiness = isWhole ? .whole : running.isEmpty || limited ? .part : .later
+            let readiness: Readiness = isWhole ? .whole : running.isEmpty ? .part : .later
             guard firstPending == nil else { return .another(readiness) }
             firstPending = now
             return .first(readiness)
@@ -158,11 +159,11 @@ struct LeaseLedger: Sendable {
 
     /// Jobs to settle one by one, marked as under way: of leases that are through, and of others whose first finished job
     /// waits for `window`. At most about `limit` jobs.
-    mutating func takeParts(at now: BootInstant, window: Duration, limit: Int) -> [Part] {
+    mutating func takeParts(at now: BootInstant, window: Duration, hurries: Bool = false, limit: Int) -> [Part] {
         var parts: [Part] = []
         var count = 0
         for (id, entry) in entries where count < limit {
-            guard let due = entry.due(window: window), due <= now else { continue }
+            guard let due = entry.due(window: window, hurries: hurries), due <= now else { continue }
             parts.append(
                 Part(
                     lease: LeaseReference(leaseID: id, workerID: entry.workerID), jobs: entry.pending,
@@ -179,7 +180,9 @@ struct LeaseLedger: Sendable {
     }
 
     /// When the next part becomes due, for a wait.
-    func nextDue(window: Duration) -> BootInstant? { entries.values.lazy.compactMap { $0.due(window: window) }.min() }
+    func nextDue(window: Duration, hurries: Bool = false) -> BootInstant? {
+        entries.values.lazy.compactMap { $0.due(window: window, hurries: hurries) }.min()
+    }
 
     var hasWhole: Bool { entries.values.contains { $0.isWhole && !$0.sending && !$0.lost } }
 

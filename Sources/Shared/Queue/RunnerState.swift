@@ -7,6 +7,12 @@ final class RunnerState: Sendable {
 
     /// When a runner looks for work.
     struct Searching: Sendable {
+        /// The next round searches, beside a backlog too: a lane that has just filled gets its turn in it.
+        mutating func lookNow() {
+            nextPoll = BootInstant(nanoseconds: 0)
+            lastSearch = BootInstant(nanoseconds: 0)
+        }
+
         /// While no lane is known to have jobs.
         var nextPoll = BootInstant(nanoseconds: 0)
         var lastSearch = BootInstant(nanoseconds: 0)
@@ -15,6 +21,8 @@ final class RunnerState: Sendable {
         var idle: Duration?
         /// When parked jobs are looked at next, beside each search.
         var parkedAt: BootInstant?
+        /// Counts calls to look now: one that comes while a search is under way may mean jobs that the search did not see.
+        var wakes = 0
         /// Counts looks at parked jobs with too few free slots to divide.
         var parkedTurn = 0
         /// The limit key to begin after.
@@ -32,6 +40,8 @@ final class RunnerState: Sendable {
         var controls = RunnerControls()
         /// A job of ours that held room under a limit has ended, and others wait for it.
         var hasFreedRoom = false
+        /// Jobs claimed since the low-water marks were last raised.
+        var claimedUnmarked = 0
         /// Since when a slot has been free that no claim has seen.
         var freedAt: BootInstant?
         var tasks: [Int64: RunningTask] = [:]
@@ -116,20 +126,20 @@ final class RunnerState: Sendable {
         _ job: LeasedJob, _ settlement: Settlement?, as event: LaneCounters.Event? = nil, trusted: Bool = false
     ) {
         let now = BootInstant.now()
-        let (readiness, freed) = withLock { values in
+        let (readiness, freed, hurries) = withLock { values in
             if let event = event ?? settlement.flatMap(LaneCounters.Event.init) { values.counters.add(event, job.lane) }
             if values.tasks.removeValue(forKey: job.jobID) != nil { values.cancelled.remove(job.jobID) }
-            if settlement == nil, values.controls.isWaiting, values.ledger.isLimited(job.lease.leaseID) {
-                values.hasFreedRoom = true
-            }
+            // Others wait for the room it had.
+            let hurries = values.controls.isWaiting && values.ledger.isLimited(job.lease.leaseID)
+            if hurries, settlement == nil { values.hasFreedRoom = true }
             let readiness = values.ledger.finish(
                 job.jobID, of: job.lease.leaseID, settlement, trusted: trusted, at: now)
             let freed = values.freedAt == nil
             if freed { values.freedAt = now }
-            return (readiness, freed || values.hasFreedRoom)
+            return (readiness, freed || values.hasFreedRoom, hurries)
         }
         if readiness == .whole || freed { ringExchange() }
-        if readiness == .part || readiness == .window { settleBell.ring() }
+        if readiness == .part || readiness == .window || hurries { settleBell.ring() }
     }
 }
 

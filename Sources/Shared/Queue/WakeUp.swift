@@ -12,12 +12,15 @@ final class WakeUp: Sendable {
     private struct State {
         var isSending = false
         var isWanted = false
-        var last: BootInstant?
+        /// Notifications that may be sent at once, as of `counted`.
+        var allowed = WakeUp.burst
+        var counted = BootInstant.now()
     }
 
-    /// Least time between two. What comes meanwhile is seen by the runners that the last one woke: they look again while
-    /// they find anything.
-    private let interval: Duration = .milliseconds(5)
+    /// A busy queue whose lanes are nearly empty fills many a second: beyond these nobody is notified, and runners, who
+    /// look again while they find anything, see the jobs within 20 ms.
+    private static let burst = 20.0
+    private static let perSecond = 100.0
 
     private let pool: PostgresPool
     private let logger: Logger
@@ -54,14 +57,17 @@ final class WakeUp: Sendable {
 
     private func begin() -> Bool {
         state.withLock { state in
-            let now = BootInstant.now()
             if state.isSending {
                 state.isWanted = true
                 return false
             }
-            if let last = state.last, last.duration(to: now) < interval { return false }
+            let now = BootInstant.now()
+            let refill = state.counted.duration(to: now).seconds * Self.perSecond
+            state.allowed = min(Self.burst, state.allowed + refill)
+            state.counted = now
+            guard state.allowed >= 1 else { return false }
+            state.allowed -= 1
             state.isSending = true
-            state.last = now
             return true
         }
     }
