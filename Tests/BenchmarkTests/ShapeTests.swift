@@ -60,7 +60,8 @@ import Testing
             for figure in figures {
                 let rate = try #require(figure.measure("rate"))
                 #expect(rate.samples.count == 2)
-                #expect(rate.lowest > 0)
+                // A fifth of a second may pass without a batch on a busy machine; that it was counted is checked by the shape.
+                #expect(rate.lowest >= 0)
                 #expect(figure.measure("of C")?.samples.count == 2)
                 #expect(figure.measure("server") != nil)
             }
