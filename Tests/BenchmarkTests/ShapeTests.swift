@@ -52,7 +52,10 @@ import Testing
     }
 
     @Test func `life reports our side and the ceiling at each batch with a ratio for each pair`() async throws {
-        let report = try await Self.run(try await Self.options(.life))
+        // A fifth of a second may pass without a batch on a busy machine.
+        var options = try await Self.options(.life)
+        options.seconds = 1
+        let report = try await Self.run(options)
         for batch in [1, 10] {
             let figures = report.figures.filter { $0.variant == "batch \(batch)" }
             let subjects = Set(figures.map(\.subject))
@@ -60,8 +63,7 @@ import Testing
             for figure in figures {
                 let rate = try #require(figure.measure("rate"))
                 #expect(rate.samples.count == 2)
-                // A fifth of a second may pass without a batch on a busy machine; that it was counted is checked by the shape.
-                #expect(rate.lowest >= 0)
+                #expect(rate.lowest > 0)
                 #expect(figure.measure("of C")?.samples.count == 2)
                 #expect(figure.measure("server") != nil)
             }

@@ -209,7 +209,7 @@ import Testing
 
     @Test(arguments: ["Europe/Berlin", "America/New_York", "UTC", "Australia/Lord_Howe", "Africa/Casablanca"])
     func `next is the first minute that a clock on the wall calls a tick`(zoneName: String) throws {
-        var random = SeededRandom(state: 20_260_101)
+        var random = SeededGenerator(20_260_101)
         let zone = try Self.zone(zoneName)
         // Around the changes of 2026, and over the end of February of a leap year.
         let starts = try [
@@ -265,18 +265,5 @@ import Testing
         for name in ["", "PST", "CST", "GMT+3", "Europe/Berlinn", "europe/berlin", "../etc/passwd", "/", "A/B\u{0}"] {
             #expect(throws: QueueError.self, "\(name)") { try ScheduleRule.timeZone(name) }
         }
-    }
-}
-
-/// SplitMix64: the same numbers each time.
-struct SeededRandom: RandomNumberGenerator {
-    var state: UInt64
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var z = state
-        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-        return z ^ (z >> 31)
     }
 }

@@ -60,28 +60,7 @@ func withQuietCluster(_ body: (QueueFixture) async throws -> Void) async throws 
 struct RolledBack: Error {}
 
 extension QueueFixture {
-    /// `claim` in a transaction of the caller's.
-    func claim(
-        _ worker: Int64, settling: [Int64] = [], in transaction: any PostgresQuerying
-    ) async throws -> HandClaim {
-        let rows = try await transaction.execute(
-            Statements.settleAndClaim,
-            [
-                .int8Array(settling), .int8(worker), .int4Array([1, 1, 1, 1]), .int2Array([0, 1, 2, 3]),
-                .int8Array([0, 0, 0, 0]), .int4Array([100, 100, 100, 100]), .float8(try await server()),
-            ])
-        var claim = HandClaim(worker: worker, settled: 0, lease: 0, jobs: [])
-        for row in rows {
-            let (settled, lease, _, job) = try row.decode(Int.self, Int64?.self, Bool?.self, Int64?.self)
-            claim.settled = settled
-            claim.lease = lease ?? 0
-            if let job { claim.jobs.append(job) }
-        }
-        claim.jobs.sort()
-        return claim
-    }
-
-    /// Parks jobs of a claim under a pause.
+    /// Parks jobs of a claim: under a pause, or (reason `wait`) until a key has room.
     func park(
         _ claim: HandClaim, _ jobs: [Int64], reason: String, key: String, last: Bool = true,
         in other: (any PostgresQuerying)? = nil

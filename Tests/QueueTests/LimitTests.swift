@@ -40,7 +40,7 @@ import Testing
                 done.record(job.jobID)
                 return .complete
             }
-            try await running([fixture.runner([handler]), fixture.runner([handler])]) { await done.wait(for: 120) }
+            try await whileRunning(fixture.runner([handler]), fixture.runner([handler])) { await done.wait(for: 120) }
             #expect(gauge.most == 3)
             #expect(Set(done.events).count == 120)
             let inUse = try await fixture.value("select in_use from evergrant.limits", as: Int32.self)
@@ -70,7 +70,7 @@ import Testing
                 done.record(job.jobID)
                 return .complete
             }
-            try await running([fixture.runner([handler])]) { await done.wait(for: 1) }
+            try await whileRunning(fixture.runner([handler])) { await done.wait(for: 1) }
             #expect(done.events == [501])
         }
     }
@@ -84,7 +84,7 @@ import Testing
                 starts.record(Double(BootInstant.now().nanoseconds) / 1e9)
                 return .complete
             }
-            try await running([fixture.runner([handler]), fixture.runner([handler])]) { await starts.wait(for: 40) }
+            try await whileRunning(fixture.runner([handler]), fixture.runner([handler])) { await starts.wait(for: 40) }
             let times = starts.events.sorted()
             // The bucket is exact when it grants; a start may come later than its grant by what the machine makes of it,
             // so the whole is what can be held against the clock: 35 starts after the burst take 0.35 s.
@@ -125,7 +125,7 @@ import Testing
                 done.record(job.jobID)
                 return .complete
             }
-            try await running([fixture.runner([handler])]) { await done.wait(for: 60) }
+            try await whileRunning(fixture.runner([handler])) { await done.wait(for: 60) }
             #expect(both.most <= 2 && all.most <= 5)
             let inUse = try await fixture.value("select sum(in_use)::int from evergrant.limits", as: Int32.self)
             #expect(inUse == 0)
@@ -190,7 +190,7 @@ import Testing
             ])
             let worker = try await fixture.worker()
             let claim = try await fixture.claim(worker)
-            try await fixture.park(claim, key: "k")
+            try await fixture.park(claim, claim.jobs, reason: "wait", key: "k")
             try await fixture.queue.setLimit(JobLimit(key: "k", concurrency: 1))
             // A job that comes now finds others waiting.
             try await fixture.queue.enqueue([Self.job(["k"])])
@@ -211,7 +211,8 @@ import Testing
             let worker = try await fixture.worker()
             let claim = try await fixture.claim(worker)
             let admitted = try await fixture.admit(claim, keys: "k")
-            try await fixture.park(claim, admitted.filter { $0.short != nil }.map(\.job), key: "k", last: false)
+            try await fixture.park(
+                claim, admitted.filter { $0.short != nil }.map(\.job), reason: "wait", key: "k", last: false)
             try await fixture.queue.setLimit(JobLimit(key: "k", concurrency: 2))
             for ended in 0..<3 {
                 try await fixture.settle(claim, [claim.jobs[ended]], last: false)
@@ -248,7 +249,7 @@ import Testing
                 done.record(job.jobID)
                 return .complete
             }
-            try await running([fixture.runner([handler])]) {
+            try await whileRunning(fixture.runner([handler])) {
                 try await fixture.becomes("select count(*) = 20 from evergrant.jobs_parked")
                 try await fixture.queue.removeLimit("k")
                 await done.wait(for: 20)
@@ -269,7 +270,7 @@ import Testing
                 done.record(job.jobID)
                 return .complete
             }
-            try await running([fixture.runner([handler])]) {
+            try await whileRunning(fixture.runner([handler])) {
                 try await fixture.becomes("select count(*) = 20 from evergrant.jobs_parked")
                 #expect(done.events.isEmpty)
                 let resumed = try await fixture.queue.resume(pause)
@@ -283,7 +284,7 @@ import Testing
 
     @Test func `room is handed out as a model of it says, for random limits and jobs`() async throws {
         try await withQueue { fixture in
-            var random = SplitMix(seed: 7)
+            var random = SeededGenerator(7)
             let worker = try await fixture.worker()
             for _ in 0..<20 {
                 try await fixture.run("truncate evergrant.limits, evergrant.limit_holds, evergrant.jobs_ready")
@@ -332,53 +333,13 @@ extension QueueFixture {
         }
     }
 
-    /// Parks jobs of a claim until `key` has room.
-    func park(_ claim: HandClaim, _ jobs: [Int64]? = nil, key: String, last: Bool = true) async throws {
-        let jobs = jobs ?? claim.jobs
-        let parked = Settlement.parked(reason: "wait", key: key)
-        try await pool.execute(
-            PostgresStatement("park by hand", "select evergrant.settle($1, $2, $3, $4, $5, $6, $7)"),
-            [
-                .int8(claim.lease), .int8(claim.worker), .int8Array(jobs), .int2Array(jobs.map { _ in parked.act }),
-                .float8Array(jobs.map { _ in 0 }), .jsonbArray(jobs.map { _ in parked.note }), .bool(last),
-            ])
-    }
-
     func claimParked(_ worker: Int64, want: Int32 = 10) async throws -> [Int64] {
         try await pool.execute(Statements.claimParked, [.int8(worker), .int4(want), .null]).dropFirst()
             .map { try $0["o_job", as: Int64.self] }
     }
 
-    /// Returns when a condition holds; the test's own time limit ends it otherwise.
+    /// Returns when a condition in SQL holds.
     func becomes(_ condition: String) async throws {
-        while true {
-            let holds = try await value(condition, as: Bool.self)
-            if holds { return }
-            try await Task.sleep(for: .milliseconds(5))
-        }
-    }
-}
-
-/// Runs runners beside a body, then drains them.
-func running(_ runners: [JobRunner], _ body: () async throws -> Void) async throws {
-    try await withThrowingTaskGroup(of: Void.self) { group in
-        for runner in runners { group.addTask { try await runner.run() } }
-        try await body()
-        for runner in runners { runner.drain() }
-        try await group.waitForAll()
-    }
-}
-
-struct SplitMix: RandomNumberGenerator {
-    var state: UInt64
-
-    init(seed: UInt64) { state = seed }
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var z = state
-        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-        return z ^ (z >> 31)
+        try await eventually { try await value(condition, as: Bool.self) }
     }
 }

@@ -75,8 +75,11 @@ struct QueueFixture: Sendable {
     }
 
     /// Claims by hand, from the lanes given: queue 1 with priorities 0 to 3 by default.
-    func claim(_ worker: Int64, limit: Int32 = 100, settling: [Int64] = [], low: Int64 = 0) async throws -> HandClaim {
-        let rows = try await pool.execute(
+    func claim(
+        _ worker: Int64, limit: Int32 = 100, settling: [Int64] = [], low: Int64 = 0,
+        in other: (any PostgresQuerying)? = nil
+    ) async throws -> HandClaim {
+        let rows = try await (other ?? pool).execute(
             Statements.settleAndClaim,
             [
                 .int8Array(settling), .int8(worker), .int4Array([1, 1, 1, 1]), .int2Array([0, 1, 2, 3]),

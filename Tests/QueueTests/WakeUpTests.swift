@@ -26,7 +26,7 @@ import Testing
     @Test func `an enqueue wakes an idle runner, whenever its next poll is`() async throws {
         try await withQueue { fixture in
             let done = EventLog<Int64>()
-            try await running([sleepy(fixture, done)]) { try await enqueueUntil(fixture, done) }
+            try await whileRunning(sleepy(fixture, done)) { try await enqueueUntil(fixture, done) }
             #expect(!done.events.isEmpty)
         }
     }
@@ -34,7 +34,7 @@ import Testing
     @Test func `a job that comes due wakes an idle runner`() async throws {
         try await withQueue { fixture in
             let done = EventLog<Int64>()
-            try await running([sleepy(fixture, done)]) {
+            try await whileRunning(sleepy(fixture, done)) {
                 while done.events.isEmpty {
                     _ = try await fixture.enqueue(QueueFixture.job(runAt: .now.addingTimeInterval(0.01)))
                     try await fixture.maintenance.promote()

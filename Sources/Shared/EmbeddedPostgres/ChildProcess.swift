@@ -9,7 +9,7 @@ import Synchronization
 
 /// A process we started. A thread of its own starts it and waits for its end: the kernel ties "end with your parent" to
 /// the thread that started the child (prctl(2)), so that thread must live as long as the child.
-final class ChildProcess: Sendable {
+package final class ChildProcess: Sendable {
     private struct State {
         /// Nil before the start and after the end, so that no signal reaches a stranger who got the number.
         var number: pid_t?
@@ -23,12 +23,14 @@ final class ChildProcess: Sendable {
 
     var processID: Int32? { state.withLock { $0.number } }
     /// 0 to 255 as exit status, or 128 and the signal; nil while it runs.
-    var exitStatus: Int32? { state.withLock { $0.status } }
+    package var exitStatus: Int32? { state.withLock { $0.status } }
 
     /// Starts a program with an empty signal mask, no input, no other open files, in a process group of its own, so that
     /// Ctrl-C in a terminal reaches only us. Its output goes to the end of the file `output`.
-    static func start(_ arguments: [String], environment: [String: String], output: String) async throws -> ChildProcess
-    {
+    /// Throws ``EmbeddedPostgresError`` when it cannot be started.
+    package static func start(
+        _ arguments: [String], environment: [String: String], output: String
+    ) async throws -> ChildProcess {
         let child = ChildProcess(arguments[0])
         let result: Int32 = await withCheckedContinuation { started in
             let thread = Thread {
@@ -62,7 +64,7 @@ final class ChildProcess: Sendable {
     }
 
     /// Its exit status, when it has ended.
-    func end() async -> Int32 {
+    package func end() async -> Int32 {
         await withCheckedContinuation { continuation in
             let status = state.withLock { state in
                 if state.status == nil { state.waiters.append(continuation) }
@@ -77,8 +79,10 @@ final class ChildProcess: Sendable {
         await Polling.untilEvenCancelled(limit) { self.exitStatus != nil }
     }
 
-    func send(signal: Int32) {
-        state.withLock { if let number = $0.number { _ = kill(number, signal) } }
+    /// False when it has ended already.
+    @discardableResult
+    package func send(signal: Int32) -> Bool {
+        state.withLock { $0.number.map { kill($0, signal) == 0 } ?? false }
     }
 
     private func waitForEnd(_ number: pid_t) {

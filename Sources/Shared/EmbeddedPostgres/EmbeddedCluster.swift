@@ -63,7 +63,9 @@ package actor EmbeddedCluster {
     /// Stops the server in order; a server that does not is made to, which costs a recovery at its next start.
     package func stop() async {
         guard let server else { return }
-        await PostmasterFile.stop(limit: Self.stopLimit, signal: server.send) { server.exitStatus != nil }
+        await PostmasterFile.stop(limit: Self.stopLimit, signal: { server.send(signal: $0) }) {
+            server.exitStatus != nil
+        }
         sockets?.remove()
         self.server = nil
         sockets = nil

@@ -26,5 +26,5 @@ package final class JobQueue: Sendable {
     /// jobs at their next poll, within 50 ms.
     package func wakeRunners() async { await wakeUp.jobsCame() }
 
-    func wakeRunners(_ edges: [WakeUp.Edge]) async { await wakeUp.jobsCame(edges) }
+    func wakeRunners(_ edges: [WakeUp.Edge]) async { if !edges.isEmpty { await wakeUp.jobsCame(edges) } }
 }

@@ -17,8 +17,8 @@ final class WakeUp: Sendable {
         var counted = BootInstant.now()
     }
 
-    /// A busy queue whose lanes are nearly empty fills many a second: beyond these nobody is notified, and runners, who
-    /// look again while they find anything, see the jobs within 20 ms.
+    /// A busy queue whose lanes are nearly empty fills one many times a second: beyond these nobody is notified, and runners
+    /// see the jobs at their next look, 20 to 50 ms later at most.
     private static let burst = 20.0
     private static let perSecond = 100.0
 
@@ -37,22 +37,12 @@ final class WakeUp: Sendable {
         let firstID: Int64
     }
 
-    /// Notifies if one of the lanes had nothing waiting shortly before these jobs: a filled lane is being worked on. Calls
-    /// that come while one is under way are answered by one more, together.
-    func jobsCame(_ edges: [Edge]) async {
-        guard !edges.isEmpty, begin() else { return }
-        var edges = edges
-        while true {
-            await send(edges)
-            guard goesOn() else { return }
-            edges = []
-        }
-    }
-
-    /// Notifies whatever the lanes held before.
-    func jobsCame() async {
+    /// Notifies if one of the lanes had nothing waiting shortly before these jobs, for a filled lane is being worked on;
+    /// without lanes, in any case. Calls that come while one is under way are answered by one more, together.
+    func jobsCame(_ edges: [Edge] = []) async {
         guard begin() else { return }
-        repeat { await send([]) } while goesOn()
+        await send(edges)
+        while goesOn() { await send([]) }
     }
 
     private func begin() -> Bool {
