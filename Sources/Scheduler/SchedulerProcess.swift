@@ -30,8 +30,13 @@ package struct SchedulerProcess: Sendable {
         let dispatcher = WebhookDispatcher(pool: lifecycle.pool, queue: lifecycle.queue, configuration: webhooks)
         let revocation = ConnectionRevocation(lifecycle)
         let pool = lifecycle.pool
+        let server = JournalReplay(lifecycle) { _ in }
         duties =
             [
+                PeriodicDuty(name: "watch_server", interval: lifecycle.timings.serverWatch, logger: logger) {
+                    try await server.step()
+                    return false
+                },
                 PeriodicDuty(name: "plan_refreshes", interval: sweepInterval, logger: logger) {
                     try await refreshes.plan()
                 },

@@ -87,6 +87,8 @@ package final class LifecyclePlanner: Sendable {
     /// clock of the database nor a frozen one shortens the wait.
     private func mustWait(_ attempt: OpenAttempt) async throws -> Bool {
         guard attempt.state != .revoking else { return false }
+        // After a change of server nobody takes over until the journals are replayed; replayable ones lose nothing.
+        if services.server.hold != nil, try services.rule(of: attempt)?.replayClass != .replayable { return true }
         let mark = AttemptMark(connectionID: attempt.connectionID, nonce: attempt.nonce)
         switch try services.recoveryDecision(attempt) {
         case .wait(let until):

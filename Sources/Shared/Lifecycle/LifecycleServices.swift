@@ -19,6 +19,8 @@ package struct LifecycleServices: Sendable {
     package let queue: JobQueue
     /// Nil only where the operator said `--no-escrow`.
     package let journal: EscrowJournal?
+    /// What this process knows of the database server.
+    package let server: ServerWatch
     package let timings: LifecycleTimings
     /// This process, as marks and the audit name it, for example `worker:host:1234`.
     package let owner: String
@@ -34,6 +36,7 @@ package struct LifecycleServices: Sendable {
         self.oauth = oauth
         self.queue = queue
         self.journal = journal
+        server = ServerWatch(directory: journal?.directory)
         self.timings = timings
         self.owner = owner
         self.logger = logger

@@ -25,6 +25,10 @@ package struct LifecycleTimings: Sendable, Hashable {
     /// `lifecycle.expiry_margin`: a token that ends within it is refreshed before it is used (at most a tenth of its
     /// life).
     package var expiryMargin: Duration = .seconds(30)
+    /// `lifecycle.server_watch`: between two looks whether the database is still the server that is known.
+    package var serverWatch: Duration = .seconds(1)
+    /// `lifecycle.journal_patience`: how long a change of server waits for a journal that stays silent.
+    package var journalPatience: Duration = .seconds(900)
 
     package init() {}
 }

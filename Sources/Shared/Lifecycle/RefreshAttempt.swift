@@ -65,7 +65,7 @@ package struct RefreshAttempts: Sendable {
         guard
             let marked = try await Attempts.mark(
                 AttemptMark(connectionID: connectionID), kind: .refresh, owner: services.owner, generation: generation,
-                states: states, length: services.timings.attemptLength, in: services.pool)
+                states: states, length: services.timings.attemptLength, known: services.server.known, in: services.pool)
         else { return .notMarked }
         return try await perform(marked, sendBy: sendBy, waitIsOver: false)
     }
@@ -83,6 +83,10 @@ package struct RefreshAttempts: Sendable {
         if open.state == .revoking || open.kind != AttemptKind.refresh.rawValue {
             try await Revocations.releaseMark(connectionID: connectionID, nonce: nonce, in: services.pool)
             return .notMarked
+        }
+        let rule = try services.rule(of: open)
+        if rule?.replayClass != .replayable, try await services.server.isHeld(in: services.pool) {
+            return .ambiguous
         }
         let decision = try services.recoveryDecision(open)
         if case .wait(let until) = decision {
@@ -118,6 +122,7 @@ package struct RefreshAttempts: Sendable {
                 metadata: ["connection": "\(marked.mark.connectionID)", "error": "\(error)"])
             return try await endInTrouble(marked, .ourTrouble, retryAfter: nil)
         }
+        if marked.isHeld && attempt.rule.replayClass != .replayable { return try await endHeld(marked) }
         if let held = try await quarantine(attempt) { return held }
         if !waitIsOver, let since = marked.ambiguousSince {
             let decision = attempt.rule.decide(
@@ -166,7 +171,11 @@ package struct RefreshAttempts: Sendable {
         let marked = attempt.marked
         if attempt.rule.replayClass.isEscrowed, let journal = services.journal {
             do {
-                try await journal.append(.intent, key: marked.mark.nonce, payload: attempt.intent())
+                var alternate: UUID?
+                if case .alternate(let nonce) = source { alternate = nonce }
+                try await journal.append(
+                    .intent, key: marked.mark.nonce,
+                    payload: EscrowedIntent(marked, alternate: alternate).payload())
             } catch {
                 services.logger.critical(
                     "an intent could not be written; nothing is sent", metadata: ["error": "\(error)"])
@@ -182,12 +191,12 @@ package struct RefreshAttempts: Sendable {
         case .success(let issued):
             return try await keep(issued, attempt)
         case .notSent(let failure):
-            services.journal?.settle(marked.mark.nonce)
+            services.journal?.settle(marked.mark.nonce, as: .noUse)
             let isOurs = failure.code == .addressRefused || failure.code == .badURL
             note(marked, "not sent", "\(failure)", level: isOurs ? .error : .info)
             return try await endInTrouble(marked, isOurs ? .ourTrouble : .providerTrouble, retryAfter: nil)
         case .refused(let refusal):
-            services.journal?.settle(marked.mark.nonce)
+            services.journal?.settle(marked.mark.nonce, as: .noUse)
             note(marked, "refused", "\(refusal.sample)", level: .info)
             return try await judge(refusal, attempt, source: source)
         case .ambiguous(let ambiguity):
@@ -227,12 +236,17 @@ package struct RefreshAttempts: Sendable {
 }
 
 extension LifecycleServices {
+    /// The replay rule of an open attempt's provider; nil when the catalog does not know it.
+    func rule(of open: OpenAttempt) throws -> ReplayRule? {
+        try catalog.provider(open.provider).map { try rule(provider: $0, appParameters: open.appParameters) }
+    }
+
     /// What may be done about an attempt that is open past its deadline.
     package func recoveryDecision(_ open: OpenAttempt) throws -> ReplayRule.Decision {
-        guard let provider = catalog.provider(open.provider) else {
+        guard let rule = try rule(of: open) else {
             return .wait(until: open.now.addingTimeInterval(timings.attemptLength.seconds))
         }
-        return try rule(provider: provider, appParameters: open.appParameters).decide(
+        return rule.decide(
             ambiguousSince: open.ambiguousSince ?? open.startedAt, lastStart: open.startedAt,
             accessExpiresAt: open.accessExpiresAt, now: open.now)
     }

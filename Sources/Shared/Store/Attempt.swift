@@ -43,6 +43,8 @@ package struct MarkedAttempt: Sendable {
     /// When the present token set was asked for: from then the previous token's window runs.
     package let issuedAt: Date
     package let app: AppAtMark?
+    /// The server is not the one that is known, or its change is being made good: nothing that rotates is presented.
+    package let isHeld: Bool
 }
 
 /// The OAuth app as it stood at the mark.

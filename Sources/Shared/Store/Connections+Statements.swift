@@ -24,6 +24,14 @@ extension Connections {
     static let lockByID = PostgresStatement(
         "lock_connection", "select \(ConnectionRecord.columns) from evergrant.connections c where c.id = $1 for update")
 
+    /// Index: primary key.
+    static let behindStatement = PostgresStatement(
+        "find_behind",
+        """
+        select distinct c.id from unnest($1::bigint[], $2::uuid[], $3::bigint[]) a(id, grant_id, generation)
+        join evergrant.connections c on c.id = a.id and c.grant_id = a.grant_id and c.generation <= a.generation
+        """)
+
     private static let narrowing = """
         c.environment_id = $1
             and ($2::text is null or c.identity = $2) and ($3::text is null or c.identity_type = $3)

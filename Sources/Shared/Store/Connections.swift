@@ -180,6 +180,19 @@ package enum Connections {
         try await transaction.execute(lockByID, [.int8(id)]).first.map(ConnectionRecord.init)
     }
 
+    /// Which of the connections have the grant but not yet the generation after the one that was presented.
+    package static func behind(
+        _ answers: [(connectionID: Int64, grantID: UUID, generation: Int64)], in db: any PostgresQuerying
+    ) async throws -> Set<Int64> {
+        let rows = try await db.execute(
+            behindStatement,
+            [
+                .int8Array(answers.map(\.connectionID)), .uuidArray(answers.map(\.grantID)),
+                .int8Array(answers.map(\.generation)),
+            ])
+        return Set(try rows.map { try $0.decode(Int64.self) })
+    }
+
     /// The app's finish: `pending` becomes `active`. Nil when it was not pending.
     package static func confirm(id: Int64, in db: any PostgresQuerying) async throws -> ConnectionRecord? {
         guard try await db.execute(confirmStatement, [.int8(id)]).first != nil else { return nil }

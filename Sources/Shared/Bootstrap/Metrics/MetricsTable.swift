@@ -24,6 +24,13 @@ package enum MetricsTable {
         row(
             "escrow_recovered_total", "counter", ["outcome"], "worker, front",
             "Records brought out of abandoned journals."),
+        row(
+            "escrow_replayed_total", "counter", ["outcome"], "worker, front",
+            "Answers that a changed database server lacked and the journal gave back."),
+        row("server_changes_total", "counter", [], "all", "Changes of the database server that this process noticed."),
+        row(
+            "server_hold", "gauge", [], "all",
+            "1 while nothing that rotates is presented because the database server has changed."),
         row("validations_total", "counter", ["integration", "outcome"], "worker", "Probes of connections."),
         row("revocations_total", "counter", ["provider", "outcome"], "worker", "Revocations asked of providers."),
         row("webhook_attempts_total", "counter", ["outcome"], "worker", "Tries to deliver an event."),

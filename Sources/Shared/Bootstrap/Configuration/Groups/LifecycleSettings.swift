@@ -42,11 +42,17 @@ enum LifecycleSettings {
     static let expiryMargin = Setting(
         "lifecycle.expiry_margin", .duration(upToAYear), default: standard.expiryMargin,
         "A token that ends within it is refreshed before it is used; at most a tenth of its life.")
+    static let serverWatch = Setting(
+        "lifecycle.server_watch", .duration(positive), default: standard.serverWatch,
+        "Time between two looks whether the database is still the server that is known.")
+    static let journalPatience = Setting(
+        "lifecycle.journal_patience", .duration(positive), default: standard.journalPatience,
+        "After a change of server: how long to wait for an escrow journal that stays silent.")
 
     static let rows = [
         attemptLength.row, sendWithin.row, requestTimeout.row, confirmAfter.row, backoffBase.row, backoffCap.row,
         claim.row, quarantineProbe.row, revocationPatience.row, validateEvery.row, callerPatience.row,
-        expiryMargin.row,
+        expiryMargin.row, serverWatch.row, journalPatience.row,
     ]
 }
 
@@ -65,6 +71,8 @@ extension LifecycleTimings {
         validateEvery = reader.value(LifecycleSettings.validateEvery)
         callerPatience = reader.value(LifecycleSettings.callerPatience)
         expiryMargin = reader.value(LifecycleSettings.expiryMargin)
+        serverWatch = reader.value(LifecycleSettings.serverWatch)
+        journalPatience = reader.value(LifecycleSettings.journalPatience)
         check(reader)
     }
 
