@@ -24,6 +24,12 @@ package enum MetricsTable {
         row(
             "escrow_recovered_total", "counter", ["outcome"], "worker, front",
             "Records brought out of abandoned journals."),
+        row(
+            "refresh_tokens_found_total", "counter", ["provider"], "worker, front",
+            "Refresh tokens that stood in a refusal and were kept."),
+        row(
+            "inbound_signals_total", "counter", ["provider", "outcome"], "front",
+            "Signals of providers about ended grants: by kind, or why one was not believed."),
         row("validations_total", "counter", ["integration", "outcome"], "worker", "Probes of connections."),
         row("revocations_total", "counter", ["provider", "outcome"], "worker", "Revocations asked of providers."),
         row("webhook_attempts_total", "counter", ["outcome"], "worker", "Tries to deliver an event."),
