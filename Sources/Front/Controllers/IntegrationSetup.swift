@@ -83,7 +83,9 @@ struct IntegrationSetup: Sendable {
             try await Audit.record(
                 environmentID: environmentID, actor: actor, action: "configure_integration", connectionID: nil,
                 details: Array(#"{"integration":"\#(integration.id)"}"#.utf8), in: db)
-            return record
+            guard change.validate_every != nil else { return record }
+            return try await IntegrationSettings.find(
+                environmentID: environmentID, integration: integration.id, in: db) ?? record
         }
     }
 
