@@ -126,6 +126,18 @@ import Vault
         }
     }
 
+    @Test func `trouble with the API holds back no refresh`() async throws {
+        try await LifecycleWorld.with { world in
+            let connection = try await world.connect("strict")
+            let probe = validation(world, [Reply(status: 503, body: "")])
+            #expect(try await probe.validate(connectionID: connection.id) == .trouble)
+            let row = try await world.row(connection)
+            #expect(row.state == .degraded && row.reason == .providerTrouble && row.nextAttemptAt == nil)
+            #expect(try await world.refresh(connection) == .refreshed)
+            #expect(try await world.row(connection).state == .active)
+        }
+    }
+
     @Test func `the operator's interval outranks the installation's, from the first probe on`() async throws {
         try await LifecycleWorld.with { world in
             _ = try await IntegrationSettings.put(

@@ -64,11 +64,14 @@ package enum Validations {
             and state in ('active', 'degraded', 'suspected', 'broken')
         """)
 
+    /// What a probe met holds back no refresh: where one is planned, its next attempt stays.
     private static let troubleStatement = PostgresStatement(
         "record_probe_trouble",
         """
         update evergrant.connections set state = $4, reason = $5, failures = failures + 1,
-            validate_due_at = now() + make_interval(secs => $6), next_attempt_at = now() + make_interval(secs => $6),
+            validate_due_at = now() + make_interval(secs => $6),
+            next_attempt_at = case when refresh_due_at is null then now() + make_interval(secs => $6)
+                else next_attempt_at end,
             retest_at = case when $4 = 'suspected' then now() + make_interval(secs => $6) end
         where id = $1 and grant_id = $2 and generation = $3 and state in ('active', 'degraded', 'suspected')
         returning id
