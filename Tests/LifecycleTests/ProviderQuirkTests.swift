@@ -7,6 +7,7 @@ import LifecycleSupport
 import Postgres
 import Store
 import Testing
+import Vault
 
 @Suite(.timeLimit(.minutes(5))) struct `quirks of providers in an attempt` {
     typealias Reply = ScriptedProvider.Reply
@@ -78,6 +79,42 @@ import Testing
         var other = schedule
         other.wait(nil)
         #expect(other == schedule)
+    }
+
+    @Test func `a token of monday's older kind is traded when the API refuses it`() async throws {
+        try await LifecycleWorld.with { world in
+            let uid = UUID()
+            let appUID = "app_" + SecureRandom.hex()
+            let app = try await OAuthApps.insert(
+                uid: appUID, environmentID: world.environmentID, provider: "monday", clientID: "client-1",
+                sealedSecret: nil, parameters: [:], in: world.pool)
+            let tokens = TokenSet(accessToken: Secret("legacy"), refreshToken: nil)
+            let connection = try await Connections.insert(
+                NewConnection(
+                    uid: uid, environmentID: world.environmentID, mode: .test, integration: "monday",
+                    provider: "monday", oauthAppID: app.id, identity: Identity(type: .user, value: "u"),
+                    grant: NewGrant(
+                        schedule: GrantSchedule(accessIssuedAt: Date()), accountID: "7", accountLabel: "7")),
+                sealed: try await world.vault.seal(
+                    tokens.plaintext(),
+                    .connectionTokens(environmentID: world.environmentID, uid: uid, generation: 1)),
+                in: world.pool)
+            let script = ScriptedProvider([
+                Reply(status: 401, body: #"{"errors":["Not Authenticated"]}"#),
+                Reply(body: #"{"access_token":"a2","refresh_token":"r2","expires_in":3600}"#),
+                Reply(body: #"{"data":{"me":{"id":7}}}"#),
+            ])
+            let services = world.services(script)
+            let validation = ConnectionValidation(services, refresher: CredentialRefresher(services))
+            #expect(try await validation.validate(connectionID: connection.id) == .alive)
+            #expect(
+                script.requests.map(\.url) == [
+                    "https://api.monday.com/v2", "https://auth.monday.com/oauth_ms/oauth/migrate",
+                    "https://api.monday.com/v2",
+                ])
+            let row = try await world.row(connection)
+            #expect(row.generation == 2 && row.state == .active && row.refreshDueAt != nil)
+        }
     }
 
     /// The sandbox's strict class as a provider that refuses early refreshes, as Exact Online does.

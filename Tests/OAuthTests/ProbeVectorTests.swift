@@ -29,7 +29,8 @@ struct ProbeVector: Sendable, CustomTestStringConvertible {
     static let vectors: [ProbeVector] = [
         .init("openai", 401, #"{"error":{"code":"invalid_api_key","type":"invalid_request_error"}}"#, "dead"),
         .init(
-            "openai", 429, #"{"error":{"code":"insufficient_quota","type":"insufficient_quota"}}"#, "needs_user:account"),
+            "openai", 429, #"{"error":{"code":"insufficient_quota","type":"insufficient_quota"}}"#, "needs_user:account"
+        ),
         .init("openai", 403, #"{"error":{"code":"missing_scope"}}"#, "alive"),
         .init("openai", 503, "", "provider_trouble"),
         .init("anthropic", 401, #"{"type":"error","error":{"type":"authentication_error"}}"#, "dead"),
