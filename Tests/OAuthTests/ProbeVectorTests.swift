@@ -98,7 +98,10 @@ struct ProbeVector: Sendable, CustomTestStringConvertible {
     func `tell a dead credential from trouble and from people`(vector: ProbeVector) async throws {
         let integration = try #require(try bundledCatalog().integration(vector.integration))
         var tokens = TokenSet(accessToken: Secret("the-access"))
-        tokens.facts = ["subdomain": "acme", "host": "gitlab.example.com", "key_sid": "SK1", "account_sid": "AC1"]
+        tokens.facts = [
+            "subdomain": "acme", "host": "gitlab.example.com", "key_sid": "SK1",
+            "account_sid": "AC" + String(repeating: "0", count: 32),
+        ]
         var client = app
         client.parameters = vector.integration == "gitlab" ? ["host": "gitlab.example.com"] : [:]
         let transport = ScriptedTransport(
