@@ -164,13 +164,14 @@ let targets: [Target] = [
     tests("EmbeddedPostgres", ["EmbeddedPostgres", "Postgres", logging]),
     tests("Postgres", ["Postgres", "TestSupport", logging]),
     tests("Vault", ["Vault", "Credentials", crypto], resources: [.copy("Vectors")]),
-    tests("Catalog", ["Catalog", "Credentials"]),
+    tests("Catalog", ["Catalog", "Credentials"], resources: [.copy("Vectors")]),
     tests("Egress", ["Egress", "CLibCurl", "Pacing", logging, metrics]),
     tests("Schema", ["Schema", "Postgres", "TestSupport", logging]),
     tests("Queue", ["Queue", "Postgres", "EmbeddedPostgres", "Schema", "Pacing", "TestSupport", logging]),
     tests("QueueChaos", ["QueueChaos", "Postgres", "TestSupport"]),
     tests("Store", ["Store", "Vault", "Credentials", "Postgres", "Schema", "Pacing", "TestSupport"]),
-    tests("OAuth", ["OAuth", "Catalog", "Egress", "Vault", "Credentials", "Pacing"]),
+    tests(
+        "OAuth", ["OAuth", "Catalog", "Egress", "Vault", "Credentials", "Pacing"], resources: [.copy("Vectors")]),
     tests("Escrow", ["Escrow", "Pacing"]),
     tests(
         "Lifecycle",

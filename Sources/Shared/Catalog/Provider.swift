@@ -23,6 +23,7 @@ package struct Provider: Sendable, Identifiable {
     /// Parameters added to every authorization URL; they never replace a reserved one.
     package let authorizeExtras: [String: String]
     package let request: TokenRequestShape
+    package let refresh: RefreshShape
     package let answer: TokenAnswerShape
     /// Facts to keep from token answers, callback parameters and ID tokens.
     package let facts: [Fact]
@@ -31,6 +32,8 @@ package struct Provider: Sendable, Identifiable {
     package let lifetimes: Lifetimes
     /// How a grant is revoked; nil where the provider has no call for it.
     package let revocation: RevocationFacts?
+    /// Whose signals about revoked grants are understood; nil: it sends none, or none that is known.
+    package let inbound: InboundScheme?
     package let reach: Reach
     package let sources: [String]
     package let grade: Grade

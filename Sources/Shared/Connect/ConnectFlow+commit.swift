@@ -179,15 +179,16 @@ extension ConnectFlow {
 
     private func grant(_ answer: ExchangedAnswer, generation: Int64) -> NewGrant {
         let lifetimes = catalog.provider(answer.provider)?.lifetimes
-        let probes = catalog.integration(answer.integration)?.probe != nil
+        let probe = catalog.integration(answer.integration)?.probe
+        var schedule = GrantSchedule.make(
+            tokens: answer.tokens, issuedAt: answer.issuedAt,
+            lifetimes: GrantLifetimes(
+                defaultAccessLife: lifetimes?.access, idleLimit: lifetimes?.idle, absoluteLimit: lifetimes?.absolute,
+                validateEvery: limits.validateEvery == .zero ? nil : probe.map { $0.every ?? limits.validateEvery }),
+            requestedScopes: answer.requestedScopes, key: answer.connectionUID)
+        schedule.wait(catalog.provider(answer.provider)?.refresh.notBefore)
         return NewGrant(
-            grantID: answer.grantID, generation: generation,
-            schedule: .make(
-                tokens: answer.tokens, issuedAt: answer.issuedAt,
-                lifetimes: GrantLifetimes(
-                    defaultAccessLife: lifetimes?.access, idleLimit: lifetimes?.idle,
-                    absoluteLimit: lifetimes?.absolute, validateEvery: probes ? limits.validateEvery : nil),
-                requestedScopes: answer.requestedScopes, key: answer.connectionUID),
+            grantID: answer.grantID, generation: generation, schedule: schedule,
             accountID: answer.account?.id, accountLabel: answer.account?.label, parameters: answer.parameters)
     }
 }

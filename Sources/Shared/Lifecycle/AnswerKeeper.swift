@@ -170,10 +170,12 @@ package struct AnswerKeeper: Sendable {
 
     func schedule(_ answer: EscrowedAnswer, _ tokens: TokenSet) throws -> GrantSchedule {
         let integration = try services.catalog.integration(named: answer.integration)
-        return GrantSchedule.make(
+        let provider = services.catalog.provider(answer.provider)
+        var schedule = GrantSchedule.make(
             tokens: tokens, issuedAt: answer.issuedAt,
-            lifetimes: services.lifetimes(
-                of: services.catalog.provider(answer.provider), integration: integration),
-            requestedScopes: [], key: answer.uid)
+            lifetimes: services.lifetimes(of: provider, integration: integration), requestedScopes: [],
+            key: answer.uid)
+        schedule.wait(provider?.refresh.notBefore)
+        return schedule
     }
 }

@@ -47,7 +47,13 @@ package struct LifecycleServices: Sendable {
         GrantLifetimes(
             defaultAccessLife: provider?.lifetimes.access, idleLimit: provider?.lifetimes.idle,
             absoluteLimit: provider?.lifetimes.absolute,
-            validateEvery: integration.probe == nil || timings.validateEvery == .zero ? nil : timings.validateEvery)
+            validateEvery: validationRhythm(of: integration))
+    }
+
+    /// How often an integration is probed unless its environment says otherwise; nil: not at all.
+    package func validationRhythm(of integration: Integration) -> Duration? {
+        guard let probe = integration.probe, timings.validateEvery != .zero else { return nil }
+        return probe.every ?? timings.validateEvery
     }
 
     /// The OAuth app of a mark, with its secret opened. The redirect URI is empty: only connecting needs it.

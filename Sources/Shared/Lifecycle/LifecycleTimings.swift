@@ -20,6 +20,8 @@ package struct LifecycleTimings: Sendable, Hashable {
     package var revocationPatience: Duration = .seconds(7 * 86_400)
     /// `lifecycle.validate_every`: between probes of a connection; zero switches them off.
     package var validateEvery: Duration = .seconds(86_400)
+    /// `lifecycle.validate_gap`: a connection whose calls are refused is probed at most once in it.
+    package var validateGap: Duration = .seconds(60)
     /// `lifecycle.caller_patience`: how long a call waits for a refresh that somebody else is making.
     package var callerPatience: Duration = .seconds(25)
     /// `lifecycle.expiry_margin`: a token that ends within it is refreshed before it is used (at most a tenth of its

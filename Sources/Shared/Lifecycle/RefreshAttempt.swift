@@ -124,6 +124,7 @@ package struct RefreshAttempts: Sendable {
         }
         if marked.isHeld && attempt.rule.replayClass != .replayable { return try await endHeld(marked) }
         if let held = try await quarantine(attempt) { return held }
+        if let early = try await endTooEarly(attempt) { return early }
         if !waitIsOver, let since = marked.ambiguousSince {
             let decision = attempt.rule.decide(
                 ambiguousSince: since, lastStart: since, accessExpiresAt: marked.accessExpiresAt, now: marked.startedAt)
@@ -146,7 +147,7 @@ package struct RefreshAttempts: Sendable {
                 marked.sealed,
                 .connectionTokens(
                     environmentID: marked.environmentID, uid: marked.uid, generation: marked.generation)))
-        guard tokens.refreshToken != nil else { return nil }
+        guard tokens.refreshToken != nil || provider.refresh.migration != nil else { return nil }
         return PreparedAttempt(
             marked: marked, integration: integration, provider: provider, appAtMark: appAtMark,
             app: try await services.app(appAtMark, environmentID: marked.environmentID), tokens: tokens,
@@ -196,10 +197,12 @@ package struct RefreshAttempts: Sendable {
             note(marked, "not sent", "\(failure)", level: isOurs ? .error : .info)
             return try await endInTrouble(marked, isOurs ? .ourTrouble : .providerTrouble, retryAfter: nil)
         case .refused(let refusal):
+            try await keep(found: refusal.foundRefreshToken, of: attempt)
             services.journal?.settle(marked.mark.nonce, as: .noUse)
             note(marked, "refused", "\(refusal.sample)", level: .info)
             return try await judge(refusal, attempt, source: source)
         case .ambiguous(let ambiguity):
+            try await keep(found: ambiguity.foundRefreshToken, of: attempt)
             note(marked, "ambiguous", "\(ambiguity)", level: .warning)
             return try await leaveOpen(attempt, ambiguity)
         }
@@ -213,6 +216,7 @@ package struct RefreshAttempts: Sendable {
             tokens: issued.tokens, issuedAt: marked.startedAt,
             lifetimes: services.lifetimes(of: attempt.provider, integration: attempt.integration),
             requestedScopes: [], key: marked.uid)
+        schedule.wait(attempt.provider.refresh.notBefore)
         // A late first request may have killed the token just received: once more while the window has room.
         if case .windowed = attempt.rule.replayClass, marked.ambiguousSince != nil {
             schedule.refreshDueAt = marked.startedAt

@@ -67,7 +67,7 @@ package struct GrantSchedule: Sendable, Hashable {
         return GrantSchedule(
             accessIssuedAt: issuedAt, accessExpiresAt: expiresAt, refreshDueAt: due,
             validateDueAt: lifetimes.validateEvery.map {
-                issuedAt.addingTimeInterval($0.seconds * (0.75 + fraction / 2))
+                issuedAt.addingTimeInterval($0.seconds * (0.5 + fraction / 2))
             },
             endsAt: tokens.refreshExpiresAt ?? lifetimes.absoluteLimit.map { issuedAt.addingTimeInterval($0.seconds) },
             grantedScopes: granted, missingScopes: requestedScopes.filter { !held.contains($0) })

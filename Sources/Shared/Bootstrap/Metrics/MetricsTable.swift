@@ -31,6 +31,11 @@ package enum MetricsTable {
         row(
             "server_hold", "gauge", [], "all",
             "1 while nothing that rotates is presented because the database server has changed."),
+            "refresh_tokens_found_total", "counter", ["provider"], "worker, front",
+            "Refresh tokens that stood in a refusal and were kept."),
+        row(
+            "inbound_signals_total", "counter", ["provider", "outcome"], "front",
+            "Signals of providers about ended grants: by kind, or why one was not believed."),
         row("validations_total", "counter", ["integration", "outcome"], "worker", "Probes of connections."),
         row("revocations_total", "counter", ["provider", "outcome"], "worker", "Revocations asked of providers."),
         row("webhook_attempts_total", "counter", ["outcome"], "worker", "Tries to deliver an event."),

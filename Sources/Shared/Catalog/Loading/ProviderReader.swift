@@ -45,11 +45,13 @@ struct ProviderReader {
         let scopeParameter = fields.string("scope_parameter") ?? "scope"
         let extras = AuthorizeExtras.read("authorize", fields)
         let request = tokenRequest()
+        let refresh = RefreshReader(fields, reach: reach).read("refresh", known: known)
         let answer = AnswerShapeReader(fields).read("token_answer", scopeSeparator: separator)
         let replay = replay()
         let verdicts = VerdictReader(fields).read("verdicts")
         let lifetimes = lifetimes()
         let revocation = RevocationReader(fields, reach: reach).read("revocation", known: known)
+        let inbound: InboundScheme? = fields.choice("inbound")
         let grade: Grade = fields.choice("grade") ?? .unverified
         fields.finish()
         var entry = ProviderEntry(id: id, provider: nil, parameters: parameters, facts: facts)
@@ -58,8 +60,9 @@ struct ProviderReader {
             id: id, name: name, parameters: parameters, authorizationURL: authorizationURL, tokenURL: tokenURL,
             refreshURL: refreshURL, issuer: issuer, pkce: pkce, clientAuthentication: authentication,
             clientIDParameter: clientID, clientSecretParameter: clientSecret, scopeSeparator: separator,
-            scopeParameter: scopeParameter, authorizeExtras: extras, request: request, answer: answer, facts: facts,
-            replay: replay, verdicts: verdicts, lifetimes: lifetimes, revocation: revocation, reach: reach,
+            scopeParameter: scopeParameter, authorizeExtras: extras, request: request, refresh: refresh, answer: answer,
+            facts: facts, replay: replay, verdicts: verdicts, lifetimes: lifetimes, revocation: revocation,
+            inbound: inbound, reach: reach,
             sources: sources, grade: grade)
         return entry
     }

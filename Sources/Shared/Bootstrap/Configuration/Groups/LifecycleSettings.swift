@@ -36,6 +36,9 @@ enum LifecycleSettings {
     static let validateEvery = Setting(
         "lifecycle.validate_every", .duration(upToAYear), default: standard.validateEvery,
         "Time between two probes of a connection; `0s` switches them off.")
+    static let validateGap = Setting(
+        "lifecycle.validate_gap", .duration(positive), default: standard.validateGap,
+        "A connection whose calls are answered with 401 is probed at most once in it.")
     static let callerPatience = Setting(
         "lifecycle.caller_patience", .duration(positive), default: standard.callerPatience,
         "Longest wait of a call for a refresh that somebody else is making.")
@@ -51,8 +54,8 @@ enum LifecycleSettings {
 
     static let rows = [
         attemptLength.row, sendWithin.row, requestTimeout.row, confirmAfter.row, backoffBase.row, backoffCap.row,
-        claim.row, quarantineProbe.row, revocationPatience.row, validateEvery.row, callerPatience.row,
-        expiryMargin.row, serverWatch.row, journalPatience.row,
+        claim.row, quarantineProbe.row, revocationPatience.row, validateEvery.row, validateGap.row,
+        callerPatience.row, expiryMargin.row, serverWatch.row, journalPatience.row,
     ]
 }
 
@@ -69,6 +72,7 @@ extension LifecycleTimings {
         quarantineProbe = reader.value(LifecycleSettings.quarantineProbe)
         revocationPatience = reader.value(LifecycleSettings.revocationPatience)
         validateEvery = reader.value(LifecycleSettings.validateEvery)
+        validateGap = reader.value(LifecycleSettings.validateGap)
         callerPatience = reader.value(LifecycleSettings.callerPatience)
         expiryMargin = reader.value(LifecycleSettings.expiryMargin)
         serverWatch = reader.value(LifecycleSettings.serverWatch)
