@@ -29,6 +29,8 @@ package struct Provider: Sendable, Identifiable {
     package let replay: ReplayFacts
     package let verdicts: VerdictTable
     package let lifetimes: Lifetimes
+    /// How often its token endpoint may be asked.
+    package let limits: [RateLimit]
     /// How a grant is revoked; nil where the provider has no call for it.
     package let revocation: RevocationFacts?
     package let reach: Reach
@@ -92,6 +94,22 @@ package struct ReplayFacts: Sendable, Hashable {
         self.replayClass = replayClass
         self.harm = harm
     }
+}
+
+/// At most `count` token requests in `seconds`.
+package struct RateLimit: Sendable, Hashable {
+    /// Whose requests are counted together.
+    package enum Scope: String, Sendable, Hashable, CaseIterable {
+        /// All of this installation: the provider counts by address.
+        case provider
+        /// Those of one OAuth app.
+        case app
+        /// Those of one grant.
+        case grant
+    }
+    package let scope: Scope
+    package let count: Int
+    package let seconds: Int
 }
 
 /// Lifetimes that answers do not tell.

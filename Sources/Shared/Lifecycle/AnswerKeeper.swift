@@ -137,10 +137,12 @@ package struct AnswerKeeper: Sendable {
 
     private func schedule(_ answer: EscrowedAnswer, _ tokens: TokenSet) throws -> GrantSchedule {
         let integration = try services.catalog.integration(named: answer.integration)
-        return GrantSchedule.make(
+        var schedule = GrantSchedule.make(
             tokens: tokens, issuedAt: answer.issuedAt,
             lifetimes: services.lifetimes(
                 of: services.catalog.provider(answer.provider), integration: integration),
             requestedScopes: [], key: answer.uid)
+        if tokens.refreshExpiresAt == nil { schedule.keepEnd() }
+        return schedule
     }
 }

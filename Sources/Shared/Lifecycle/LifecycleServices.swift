@@ -20,6 +20,7 @@ package struct LifecycleServices: Sendable {
     /// Nil only where the operator said `--no-escrow`.
     package let journal: EscrowJournal?
     package let timings: LifecycleTimings
+    package let limits: RefreshLimits
     /// This process, as marks and the audit name it, for example `worker:host:1234`.
     package let owner: String
     package let logger: Logger
@@ -35,16 +36,22 @@ package struct LifecycleServices: Sendable {
         self.queue = queue
         self.journal = journal
         self.timings = timings
+        limits = RefreshLimits(pool: pool, queue: queue, catalog: catalog)
         self.owner = owner
         self.logger = logger
     }
 
-    /// What the catalog says of a provider's lifetimes, with this installation's rhythm of probes.
-    package func lifetimes(of provider: Provider?, integration: Integration) -> GrantLifetimes {
+    /// What the catalog says of a provider's lifetimes, with this installation's rhythm of probes and what the operator set
+    /// for the OAuth app.
+    package func lifetimes(
+        of provider: Provider?, integration: Integration, app: AppPlanning = AppPlanning()
+    ) -> GrantLifetimes {
         GrantLifetimes(
             defaultAccessLife: provider?.lifetimes.access, idleLimit: provider?.lifetimes.idle,
             absoluteLimit: provider?.lifetimes.absolute,
-            validateEvery: integration.probe == nil || timings.validateEvery == .zero ? nil : timings.validateEvery)
+            validateEvery: integration.probe == nil || timings.validateEvery == .zero ? nil : timings.validateEvery,
+            rules: timings.planning
+        ).overridden(by: app)
     }
 
     /// The OAuth app of a mark, with its secret opened. The redirect URI is empty: only connecting needs it.

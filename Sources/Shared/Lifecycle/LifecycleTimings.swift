@@ -1,4 +1,5 @@
 import Pacing
+import Store
 
 /// Every duration of the lifecycle, so that a test can live a day in a minute.
 package struct LifecycleTimings: Sendable, Hashable {
@@ -25,6 +26,11 @@ package struct LifecycleTimings: Sendable, Hashable {
     /// `lifecycle.expiry_margin`: a token that ends within it is refreshed before it is used (at most a tenth of its
     /// life).
     package var expiryMargin: Duration = .seconds(30)
+
+    /// `lifecycle.endangered_within`: a due connection whose grant is lost within it is refreshed before all others.
+    package var endangeredWithin: Duration = .seconds(86_400)
+    /// Tiers, keep-alive and warnings.
+    package var planning = PlanningRules()
 
     package init() {}
 }

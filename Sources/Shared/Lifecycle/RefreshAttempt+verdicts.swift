@@ -40,15 +40,15 @@ extension RefreshAttempts {
         case .dead:
             if let result = try await tryAnother(attempt, after: source) { return result }
             if marked.state == .suspected || marked.state == .broken {
-                return try await end(marked, .broken, mayBeOurs ? .rotationLost : .refused)
+                return try await end(marked, .broken, mayBeOurs ? .rotationLost : marked.refusalReason)
             }
             let wait = mayBeOurs ? .zero : services.timings.confirmAfter
             let ended = try await Attempts.end(
                 marked.mark, grantID: marked.grantID, generation: marked.generation,
                 as: AttemptEnding(
-                    state: .suspected, reason: mayBeOurs ? .rotationLost : .refused, nextAttemptIn: wait),
+                    state: .suspected, reason: mayBeOurs ? .rotationLost : marked.refusalReason, nextAttemptIn: wait),
                 in: services.pool)
-            return ended ? .refused(.suspected, mayBeOurs ? .rotationLost : .refused) : .notMarked
+            return ended ? .refused(.suspected, mayBeOurs ? .rotationLost : marked.refusalReason) : .notMarked
         }
     }
 

@@ -56,8 +56,9 @@ package struct RefreshAttempts: Sendable {
     /// - Parameters:
     ///   - generation: only when the connection still has it; nil for whatever it has.
     ///   - reopens: an alternate arrived, so the attempt may begin in `broken`.
+    ///   - isAdmitted: a job that its limit keys have let through; everybody else takes from the same limits here.
     package func refresh(
-        connectionID: Int64, generation: Int64?, reopens: Bool = false
+        connectionID: Int64, generation: Int64?, reopens: Bool = false, isAdmitted: Bool = false
     ) async throws -> RefreshResult {
         let sendBy = BootInstant.now().advanced(by: services.timings.sendWithin)
         var states: [ConnectionState] = [.active, .degraded, .suspected]
@@ -67,7 +68,7 @@ package struct RefreshAttempts: Sendable {
                 AttemptMark(connectionID: connectionID), kind: .refresh, owner: services.owner, generation: generation,
                 states: states, length: services.timings.attemptLength, in: services.pool)
         else { return .notMarked }
-        return try await perform(marked, sendBy: sendBy, waitIsOver: false)
+        return try await perform(marked, sendBy: sendBy, waitIsOver: false, isAdmitted: isAdmitted)
     }
 
     /// Recovers an attempt that is open past its deadline, as its replay class allows.
@@ -104,7 +105,7 @@ package struct RefreshAttempts: Sendable {
     // MARK: Steps
 
     private func perform(
-        _ marked: MarkedAttempt, sendBy: BootInstant, waitIsOver: Bool
+        _ marked: MarkedAttempt, sendBy: BootInstant, waitIsOver: Bool, isAdmitted: Bool = false
     ) async throws -> RefreshResult {
         let attempt: PreparedAttempt
         do {
@@ -119,6 +120,7 @@ package struct RefreshAttempts: Sendable {
             return try await endInTrouble(marked, .ourTrouble, retryAfter: nil)
         }
         if let held = try await quarantine(attempt) { return held }
+        if let held = try await limited(attempt, isAdmitted: isAdmitted) { return held }
         if !waitIsOver, let since = marked.ambiguousSince {
             let decision = attempt.rule.decide(
                 ambiguousSince: since, lastStart: since, accessExpiresAt: marked.accessExpiresAt, now: marked.startedAt)
@@ -202,13 +204,15 @@ package struct RefreshAttempts: Sendable {
         let marked = attempt.marked
         var schedule = GrantSchedule.make(
             tokens: issued.tokens, issuedAt: marked.startedAt,
-            lifetimes: services.lifetimes(of: attempt.provider, integration: attempt.integration),
+            lifetimes: services.lifetimes(
+                of: attempt.provider, integration: attempt.integration,
+                app: try OAuthAppSettings(json: attempt.appAtMark.parameters).planning),
             requestedScopes: [], key: marked.uid)
         // A late first request may have killed the token just received: once more while the window has room.
         if case .windowed = attempt.rule.replayClass, marked.ambiguousSince != nil {
-            schedule.refreshDueAt = marked.startedAt
+            schedule.makeDue(at: marked.startedAt)
         }
-        if issued.tokens.refreshExpiresAt == nil { schedule.endsAt = nil }
+        if issued.tokens.refreshExpiresAt == nil { schedule.keepEnd() }
         let sealed = try await services.vault.seal(
             issued.tokens.plaintext(),
             .connectionTokens(

@@ -16,6 +16,12 @@ package enum MetricsTable {
             "refreshes_total", "counter", ["provider", "outcome"], "worker, front",
             "Attempts to refresh, by what came of them."),
         row(
+            "refreshes_limited_total", "counter", ["provider"], "worker, front",
+            "Attempts put off because a limit of provider, OAuth app or grant had no room."),
+        row(
+            "refresh_drain_per_second", "gauge", [], "scheduler",
+            "Jobs of the lanes of refreshes that the fleet settled in the last minute; two minutes of them may wait."),
+        row(
             "attempts_recovered_total", "counter", ["provider"], "worker",
             "Open attempts of others that were taken over."),
         row(
