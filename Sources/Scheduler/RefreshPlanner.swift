@@ -38,7 +38,11 @@ final class RefreshPlanner: Sendable {
     func plan() async throws -> Bool {
         let depth = Self.depth(rate: try await rate(), batch: batch)
         let waiting = try await queue.depths(cap: depth).filter { Self.isOurs($0.priority) }.reduce(0) { $0 + $1.jobs }
-        guard waiting < depth else { return false }
+        guard waiting < depth else {
+            // There is a backlog: look again before the workers have emptied the lane, not at the next sweep.
+            try await Task.sleep(for: .milliseconds(100))
+            return true
+        }
         // A lane that is nearly full takes what fits.
         let size = min(batch, depth - waiting)
         return try await planner.planRefreshes(limit: size) >= size

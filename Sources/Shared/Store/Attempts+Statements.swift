@@ -148,7 +148,7 @@ extension Attempts {
     /// Three disjoint classes, most urgent first, each by its own index: connections_closing_due (an answer may be lost, a
     /// window may be closing), connections_lost (the grant is lost within $3 seconds), connections_refresh_due. What another
     /// planner has locked is passed over. An open attempt will write the due time itself.
-    static let claimDueStatement = PostgresStatement(
+    package static let claimDueStatement = PostgresStatement(
         "claim_due_refreshes",
         """
         with closing as materialized (                                                  -- 1
@@ -158,8 +158,8 @@ extension Attempts {
             order by refresh_due_at limit $1 for update skip locked),
         endangered as materialized (                                                    -- 2
             select id, 1 as rank, lost_at as at from evergrant.connections
-            where state in ('active', 'degraded', 'suspected') and lost_at is not null and refresh_due_at is not null
-                and lost_at <= now() + make_interval(secs => $3) and refresh_due_at <= now()
+            where state not in ('pending', 'broken', 'revoking', 'revoked') and lost_at is not null
+                and refresh_due_at is not null and lost_at <= now() + make_interval(secs => $3) and refresh_due_at <= now()
                 and ambiguous_generation is null
             order by lost_at limit $1 - (select count(*) from closing) for update skip locked),
         usual as materialized (                                                         -- 3
@@ -172,10 +172,11 @@ extension Attempts {
         due as (select * from closing union all select * from endangered union all select * from usual),
         claimed as (
             update evergrant.connections c set refresh_due_at = now() + make_interval(secs => $2), ahead_at = null
-            from due where c.id = due.id
-            returning c.id, c.environment_id, c.generation, c.ambiguous_generation is not null, due.rank, due.at,
-                c.provider, c.oauth_app_id)
-        select * from claimed order by rank, at
+            -- An array: the size of a join would be guessed from all that is due, and the whole table be read for it.
+            where c.id = any(array(select id from due))
+            returning c.id, c.environment_id, c.generation, c.ambiguous_generation is not null, c.provider,
+                c.oauth_app_id)
+        select claimed.* from claimed join due on due.id = claimed.id order by due.rank, due.at
         """)
 
     /// No job is made for them now: they come due again when there may be room.

@@ -116,7 +116,7 @@ package enum Attempts {
         ).map { row in
             let (id, environment, generation, ambiguous) = try row.decode(
                 Int64.self, Int64.self, Int64.self, Bool.self)
-            let (provider, app) = try row.decode(from: 6, String.self, Int64?.self)
+            let (provider, app) = try row.decode(from: 4, String.self, Int64?.self)
             return DueConnection(
                 id: id, environmentID: environment, generation: generation, isAmbiguous: ambiguous,
                 provider: provider, oauthAppID: app)
