@@ -18,6 +18,8 @@ struct RefreshFleet: Sendable {
     let scheduler: SecondProcess
     let workers: [SecondProcess]
 
+    private static let systemAuthorities = "/etc/ssl/certs/ca-certificates.crt"
+
     /// Starts everything for one class and latency.
     /// - Throws: ``BenchmarkError`` with what a process complained of.
     static func start(
@@ -33,6 +35,14 @@ struct RefreshFleet: Sendable {
             ])
         guard let port = Int(try await provider.line()) else {
             throw BenchmarkError(.failed, "the provider named no port: \(provider.complaints)")
+        }
+        // Beside the system's authorities, as in production: reading them is part of a handshake unless it is cached.
+        if let path = orders.certificate, let system = FileManager.default.contents(atPath: systemAuthorities),
+            let file = FileHandle(forWritingAtPath: path)
+        {
+            try file.seekToEnd()
+            try file.write(contentsOf: system)
+            try file.close()
         }
         let catalog = directory + "/catalog"
         try FileManager.default.createDirectory(atPath: catalog, withIntermediateDirectories: true)

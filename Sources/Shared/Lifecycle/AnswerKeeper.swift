@@ -92,7 +92,7 @@ package struct AnswerKeeper: Sendable {
                 environmentID: answer.environmentID, actor: services.owner, action: "refresh",
                 connectionID: answer.connectionID),
         ]
-        let results = try await services.pool.pipeline(batch)
+        let results = try await services.commits.pipeline(batch)
         if results.first?.isEmpty == false { return .committed }
         return try await keepLosing(answer, tokens)
     }

@@ -21,6 +21,9 @@ package struct LifecycleServices: Sendable {
     package let journal: EscrowJournal?
     package let timings: LifecycleTimings
     package let limits: RefreshLimits
+    /// Marks of attempts that begin together, and commits of answers that come together, share round trip and log flush.
+    package let marks: SharedPipeline
+    package let commits: SharedPipeline
     /// This process, as marks and the audit name it, for example `worker:host:1234`.
     package let owner: String
     package let logger: Logger
@@ -36,6 +39,8 @@ package struct LifecycleServices: Sendable {
         self.queue = queue
         self.journal = journal
         self.timings = timings
+        marks = SharedPipeline(pool: pool)
+        commits = SharedPipeline(pool: pool)
         limits = RefreshLimits(pool: pool, queue: queue, catalog: catalog)
         self.owner = owner
         self.logger = logger

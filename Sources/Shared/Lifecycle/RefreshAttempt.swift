@@ -66,7 +66,7 @@ package struct RefreshAttempts: Sendable {
         guard
             let marked = try await Attempts.mark(
                 AttemptMark(connectionID: connectionID), kind: .refresh, owner: services.owner, generation: generation,
-                states: states, length: services.timings.attemptLength, in: services.pool)
+                states: states, length: services.timings.attemptLength, in: services.marks)
         else { return .notMarked }
         return try await perform(marked, sendBy: sendBy, waitIsOver: false, isAdmitted: isAdmitted)
     }
