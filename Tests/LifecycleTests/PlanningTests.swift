@@ -305,4 +305,53 @@ import Testing
             #expect(zip(waits, waits.dropFirst()).allSatisfy { (11...13).contains($1 - $0) })
         }
     }
+
+    @Test func `with many due at once the provider never sees more than the limit in any stretch of its seconds`()
+        async throws
+    {
+        try await LifecycleWorld.with { world in
+            for number in 0..<24 {
+                _ = try await world.connect(
+                    "replayable", account: "user\(number)@example.com", life: 3600, identity: "user-\(number)")
+            }
+            // One OAuth app for all of them.
+            try await run(
+                """
+                update evergrant.oauth_apps set parameters = '{"refresh_limit": "8/2"}';
+                update evergrant.connections set refresh_due_at = now(),
+                    oauth_app_id = (select min(id) from evergrant.oauth_apps);
+                """, in: world)
+            let planner = LifecyclePlanner(world.services)
+            #expect(try await planner.planRefreshes() == 24)
+            let runnerPool = world.database.pool { $0.maximumConnections = 6 }
+            var configuration = JobRunnerConfiguration()
+            configuration.concurrency = 24
+            let runner = JobRunner(
+                queue: JobQueue(pool: runnerPool, logger: world.services.logger), pool: runnerPool,
+                handlers: [AttemptHandler(attempts: RefreshAttempts(world.services))], configuration: configuration,
+                logger: world.services.logger)
+            let work = Task { try await runner.run() }
+            defer { runner.drain() }
+            try await world.waitForRefreshes(24)
+            runner.drain()
+            try await work.value
+            let times = world.sandbox.state.ledger().requests.filter { $0.endpoint == .tokenRefresh }.map(\.time)
+                .sorted()
+            #expect(times.count == 24)
+            for first in times { #expect(times.filter { $0 >= first && $0 < first + 2 }.count <= 8) }
+        }
+    }
+}
+
+/// As the worker's own handler.
+private struct AttemptHandler: JobHandler {
+    let kind = RefreshConnection.kind
+    let attempts: RefreshAttempts
+
+    func perform(_ job: LeasedJob, settlement: JobSettlement) async throws -> JobOutcome {
+        let arguments = try RefreshConnection(of: job)
+        _ = try await attempts.refresh(
+            connectionID: arguments.connection, generation: arguments.generation, isAdmitted: !job.limitKeys.isEmpty)
+        return .complete
+    }
 }
