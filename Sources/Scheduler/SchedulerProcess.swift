@@ -26,6 +26,7 @@ package struct SchedulerProcess: Sendable {
         let logger = lifecycle.logger
         let planner = LifecyclePlanner(lifecycle, batch: batch)
         let refreshes = RefreshPlanner(planner: planner, queue: lifecycle.queue, batch: batch)
+        let validations = ValidationPlanner(planner: planner, queue: lifecycle.queue, batch: batch)
         let dispatcher = WebhookDispatcher(pool: lifecycle.pool, queue: lifecycle.queue, configuration: webhooks)
         let revocation = ConnectionRevocation(lifecycle)
         let pool = lifecycle.pool
@@ -39,7 +40,7 @@ package struct SchedulerProcess: Sendable {
                     return false
                 },
                 PeriodicDuty(name: "plan_validations", interval: sweepInterval, logger: logger) {
-                    try await planner.planValidations() >= batch
+                    try await validations.plan()
                 },
                 PeriodicDuty(name: "tell_ends", interval: .seconds(15), logger: logger) {
                     try await planner.tellEnds() >= batch

@@ -81,7 +81,7 @@ package struct RefreshBenchmark: Sendable {
                 return figure(kind, latency, rounds)
             } catch {
                 let complaints = fleet.complaints
-                await fleet.stop()
+                await fleet.stop(isLost: true)
                 throw complaints.contains("error") || complaints.contains("warning")
                     ? BenchmarkError(.failed, "\(error): \(complaints.suffix(1500))") : error
             }

@@ -65,8 +65,9 @@ struct RefreshFleet: Sendable {
     }
 
     /// Ends the processes: workers and scheduler first, by the signal that drains them.
-    func stop() async {
-        for process in workers + [scheduler] { process.send(signal: SIGTERM) }
+    /// - Parameter isLost: nothing is worth waiting for any more.
+    func stop(isLost: Bool = false) async {
+        for process in workers + [scheduler] { process.send(signal: isLost ? SIGKILL : SIGTERM) }
         for process in workers + [scheduler] { _ = await process.end() }
         provider.send(signal: SIGKILL)
         _ = await provider.end()
