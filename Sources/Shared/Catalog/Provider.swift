@@ -110,13 +110,19 @@ package struct RateLimit: Sendable, Hashable {
     package let scope: Scope
     package let count: Int
     package let seconds: Int
+
+    package init(scope: Scope, count: Int, seconds: Int) {
+        self.scope = scope
+        self.count = count
+        self.seconds = seconds
+    }
 }
 
 /// Lifetimes that answers do not tell.
 package struct Lifetimes: Sendable, Hashable {
     /// Life of an access token whose answer names none; nil: it has no end.
     package let access: Duration?
-    /// A refresh token unused for this long dies.
+    /// A refresh token unused for this long dies; zero: it is known that none does; nil: nobody knows.
     package let idle: Duration?
     /// The grant ends this long after consent, whatever we do.
     package let absolute: Duration?
