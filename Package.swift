@@ -126,9 +126,17 @@ let targets: [Target] = [
     process("Sandbox", ["CLibCrypto", "Vault", hummingbird, httpTypes, nioCore, logging, lifecycleService]),
     // the queue's ceiling: its statements through libpq alone
     .target(name: "CQueueCeiling", dependencies: ["CLibPQ"], path: "Sources/CQueueCeiling"),
+    // a token endpoint that costs next to nothing, to measure refreshes against
+    .target(
+        name: "CTokenServer", path: "Sources/CTokenServer",
+        linkerSettings: [.linkedLibrary("ssl"), .linkedLibrary("crypto")]),
     process(
         "Benchmark",
-        ["CQueueCeiling", "Queue", "Schema", "EmbeddedPostgres", "Postgres", "Pacing", logging]),  // measurements
+        [
+            "CQueueCeiling", "CTokenServer", "Jobs", "Store", "Queue", "Vault", "Schema", "EmbeddedPostgres",
+            "Postgres",
+            "Pacing", "Credentials", logging,
+        ]),  // measurements
 
     .executableTarget(
         name: "CLI",

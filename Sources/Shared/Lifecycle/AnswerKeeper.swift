@@ -103,7 +103,7 @@ package struct AnswerKeeper: Sendable {
                 environmentID: answer.environmentID, actor: services.owner, action: "refresh",
                 connectionID: answer.connectionID),
         ]
-        let results = try await services.pool.pipeline(batch)
+        let results = try await services.commits.pipeline(batch)
         if results.first?.isEmpty == false { return .committed }
         return try await keepLosing(answer, tokens)
     }
@@ -176,6 +176,7 @@ package struct AnswerKeeper: Sendable {
             lifetimes: services.lifetimes(of: provider, integration: integration), requestedScopes: [],
             key: answer.uid)
         schedule.wait(provider?.refresh.notBefore)
+        if tokens.refreshExpiresAt == nil { schedule.keepEnd() }
         return schedule
     }
 }

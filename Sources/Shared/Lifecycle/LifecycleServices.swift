@@ -22,6 +22,10 @@ package struct LifecycleServices: Sendable {
     /// What this process knows of the database server.
     package let server: ServerWatch
     package let timings: LifecycleTimings
+    package let limits: RefreshLimits
+    /// Marks of attempts that begin together, and commits of answers that come together, share round trip and log flush.
+    package let marks: SharedPipeline
+    package let commits: SharedPipeline
     /// This process, as marks and the audit name it, for example `worker:host:1234`.
     package let owner: String
     package let logger: Logger
@@ -38,16 +42,23 @@ package struct LifecycleServices: Sendable {
         self.journal = journal
         server = ServerWatch(directory: journal?.directory)
         self.timings = timings
+        marks = SharedPipeline(pool: pool)
+        commits = SharedPipeline(pool: pool)
+        limits = RefreshLimits(pool: pool, queue: queue, catalog: catalog)
         self.owner = owner
         self.logger = logger
     }
 
-    /// What the catalog says of a provider's lifetimes, with this installation's rhythm of probes.
-    package func lifetimes(of provider: Provider?, integration: Integration) -> GrantLifetimes {
+    /// What the catalog says of a provider's lifetimes, with this installation's rhythm of probes and what the operator set
+    /// for the OAuth app.
+    package func lifetimes(
+        of provider: Provider?, integration: Integration, app: AppPlanning = AppPlanning()
+    ) -> GrantLifetimes {
         GrantLifetimes(
             defaultAccessLife: provider?.lifetimes.access, idleLimit: provider?.lifetimes.idle,
             absoluteLimit: provider?.lifetimes.absolute,
-            validateEvery: validationRhythm(of: integration))
+            validateEvery: validationRhythm(of: integration), rules: timings.planning
+        ).overridden(by: app)
     }
 
     /// How often an integration is probed unless its environment says otherwise; nil: not at all.

@@ -1,4 +1,5 @@
 import Pacing
+import Store
 
 /// Every duration of the lifecycle, so that a test can live a day in a minute.
 package struct LifecycleTimings: Sendable, Hashable {
@@ -31,6 +32,11 @@ package struct LifecycleTimings: Sendable, Hashable {
     package var serverWatch: Duration = .seconds(1)
     /// `lifecycle.journal_patience`: how long a change of server waits for a journal that stays silent.
     package var journalPatience: Duration = .seconds(900)
+
+    /// `lifecycle.endangered_within`: a due connection whose grant is lost within it is refreshed before all others.
+    package var endangeredWithin: Duration = .seconds(86_400)
+    /// Tiers, keep-alive and warnings.
+    package var planning = PlanningRules()
 
     package init() {}
 }

@@ -40,10 +40,10 @@ extension RefreshAttempts {
         case .dead:
             if let result = try await tryAnother(attempt, after: source) { return result }
             if marked.state == .suspected || marked.state == .broken {
-                return try await end(marked, .broken, mayBeOurs ? .rotationLost : .refused)
+                return try await end(marked, .broken, mayBeOurs ? .rotationLost : marked.refusalReason)
             }
             let wait = mayBeOurs ? .zero : services.timings.confirmAfter
-            let reason: ConnectionReason = mayBeOurs ? .rotationLost : .refused
+            let reason: ConnectionReason = mayBeOurs ? .rotationLost : marked.refusalReason
             return try await refuse(
                 marked, AttemptEnding(state: .suspected, reason: reason, nextAttemptIn: wait), reason)
         }

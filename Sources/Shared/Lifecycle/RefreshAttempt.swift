@@ -56,8 +56,9 @@ package struct RefreshAttempts: Sendable {
     /// - Parameters:
     ///   - generation: only when the connection still has it; nil for whatever it has.
     ///   - reopens: an alternate arrived, so the attempt may begin in `broken`.
+    ///   - isAdmitted: a job that its limit keys have let through; everybody else takes from the same limits here.
     package func refresh(
-        connectionID: Int64, generation: Int64?, reopens: Bool = false
+        connectionID: Int64, generation: Int64?, reopens: Bool = false, isAdmitted: Bool = false
     ) async throws -> RefreshResult {
         let sendBy = BootInstant.now().advanced(by: services.timings.sendWithin)
         var states: [ConnectionState] = [.active, .degraded, .suspected]
@@ -65,9 +66,10 @@ package struct RefreshAttempts: Sendable {
         guard
             let marked = try await Attempts.mark(
                 AttemptMark(connectionID: connectionID), kind: .refresh, owner: services.owner, generation: generation,
-                states: states, length: services.timings.attemptLength, known: services.server.known, in: services.pool)
+                states: states, length: services.timings.attemptLength, known: services.server.known,
+                in: services.marks)
         else { return .notMarked }
-        return try await perform(marked, sendBy: sendBy, waitIsOver: false)
+        return try await perform(marked, sendBy: sendBy, waitIsOver: false, isAdmitted: isAdmitted)
     }
 
     /// Recovers an attempt that is open past its deadline, as its replay class allows.
@@ -108,7 +110,7 @@ package struct RefreshAttempts: Sendable {
     // MARK: Steps
 
     private func perform(
-        _ marked: MarkedAttempt, sendBy: BootInstant, waitIsOver: Bool
+        _ marked: MarkedAttempt, sendBy: BootInstant, waitIsOver: Bool, isAdmitted: Bool = false
     ) async throws -> RefreshResult {
         let attempt: PreparedAttempt
         do {
@@ -125,6 +127,7 @@ package struct RefreshAttempts: Sendable {
         if marked.isHeld && attempt.rule.replayClass != .replayable { return try await endHeld(marked) }
         if let held = try await quarantine(attempt) { return held }
         if let early = try await endTooEarly(attempt) { return early }
+        if let held = try await limited(attempt, isAdmitted: isAdmitted) { return held }
         if !waitIsOver, let since = marked.ambiguousSince {
             let decision = attempt.rule.decide(
                 ambiguousSince: since, lastStart: since, accessExpiresAt: marked.accessExpiresAt, now: marked.startedAt)
@@ -214,14 +217,16 @@ package struct RefreshAttempts: Sendable {
         let marked = attempt.marked
         var schedule = GrantSchedule.make(
             tokens: issued.tokens, issuedAt: marked.startedAt,
-            lifetimes: services.lifetimes(of: attempt.provider, integration: attempt.integration),
+            lifetimes: services.lifetimes(
+                of: attempt.provider, integration: attempt.integration,
+                app: try OAuthAppSettings(json: attempt.appAtMark.parameters).planning),
             requestedScopes: [], key: marked.uid)
         schedule.wait(attempt.provider.refresh.notBefore)
         // A late first request may have killed the token just received: once more while the window has room.
         if case .windowed = attempt.rule.replayClass, marked.ambiguousSince != nil {
-            schedule.refreshDueAt = marked.startedAt
+            schedule.makeDue(at: marked.startedAt)
         }
-        if issued.tokens.refreshExpiresAt == nil { schedule.endsAt = nil }
+        if issued.tokens.refreshExpiresAt == nil { schedule.keepEnd() }
         let sealed = try await services.vault.seal(
             issued.tokens.plaintext(),
             .connectionTokens(

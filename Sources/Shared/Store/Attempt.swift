@@ -47,6 +47,13 @@ package struct MarkedAttempt: Sendable {
     package let isHeld: Bool
 }
 
+extension MarkedAttempt {
+    /// What a refusal of the grant means: its end, where that was known and has come, else an end that nobody foresaw.
+    package var refusalReason: ConnectionReason {
+        endsAt.map { $0 <= startedAt } == true ? .expired : .refused
+    }
+}
+
 /// The OAuth app as it stood at the mark.
 package struct AppAtMark: Sendable {
     package let id: Int64
@@ -84,6 +91,8 @@ package struct DueConnection: Sendable {
     package let environmentID: Int64
     package let generation: Int64
     package let isAmbiguous: Bool
+    package let provider: String
+    package let oauthAppID: Int64?
 }
 
 /// A token set on its way into a connection.

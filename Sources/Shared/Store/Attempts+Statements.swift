@@ -98,6 +98,11 @@ extension Attempts {
         where id = $1 and attempt_nonce = $2 returning id
         """)
 
+    /// Used or made lately, or not to be left until it is used. Near its end a grant that is not used is tried once more
+    /// there: the provider says whether it is the end.
+    private static let isHot =
+        "($11::timestamptz is null or greatest(last_used_at, created_at) >= $12::timestamptz)"
+
     private static func committing(
         _ condition: String, generation: String = "generation = $4", clearing: String
     ) -> String {
@@ -105,7 +110,12 @@ extension Attempts {
         with changed as (
             update evergrant.connections set generation = $4 + 1, state = 'active', reason = null, failures = 0,
                 next_attempt_at = null, retest_at = null, attempt_tries = 0, access_issued_at = $6,
-                access_expires_at = $7, refresh_due_at = $8, ends_at = coalesce($9, ends_at),
+                access_expires_at = $7, ends_at = coalesce($9, ends_at),
+                refresh_due_at = case when \(isHot) then $8
+                    else least($11, case when coalesce($9, ends_at) > $6 then coalesce($9, ends_at) end) end,
+                ahead_at = case when \(isHot) then null else $8 end, lost_at = least($13, coalesce($9, ends_at)),
+                warn_due_at = case when $9::timestamptz is null
+                        or abs(extract(epoch from $9 - warned_end)) < 3600 then warn_due_at else $14 end,
                 granted_scopes = coalesce($10, granted_scopes), last_refreshed_at = now(), updated_at = now(),
                 ambiguous_since = case when ambiguous_generation >= $4 then ambiguous_since end,
                 ambiguous_generation = case when ambiguous_generation >= $4 then ambiguous_generation end\(clearing)
@@ -156,18 +166,47 @@ extension Attempts {
         order by c.attempt_deadline limit $1
         """)
 
-    /// Index: connections_refresh_due. An open attempt will write the due time itself.
-    static let claimDueStatement = PostgresStatement(
+    /// Three disjoint classes, most urgent first, each by its own index: connections_closing_due (an answer may be lost, a
+    /// window may be closing), connections_lost (the grant is lost within $3 seconds), connections_refresh_due. What another
+    /// planner has locked is passed over. An open attempt will write the due time itself.
+    package static let claimDueStatement = PostgresStatement(
         "claim_due_refreshes",
         """
-        with due as (
-            select id from evergrant.connections
+        with closing as materialized (                                                  -- 1
+            select id, 0 as rank, refresh_due_at as at from evergrant.connections
+            where state in ('active', 'degraded', 'suspected') and ambiguous_generation is not null
+                and refresh_due_at is not null and refresh_due_at <= now()
+            order by refresh_due_at limit $1 for update skip locked),
+        endangered as materialized (                                                    -- 2
+            select id, 1 as rank, lost_at as at from evergrant.connections
+            where state not in ('pending', 'broken', 'revoking', 'revoked') and lost_at is not null
+                and refresh_due_at is not null and lost_at <= now() + make_interval(secs => $3) and refresh_due_at <= now()
+                and ambiguous_generation is null
+            order by lost_at limit $1 - (select count(*) from closing) for update skip locked),
+        usual as materialized (                                                         -- 3
+            select id, 2 as rank, refresh_due_at as at from evergrant.connections
             where state in ('active', 'degraded', 'suspected') and refresh_due_at is not null
-                and refresh_due_at <= now()
-            order by refresh_due_at limit $1 for update skip locked)
-        update evergrant.connections c set refresh_due_at = now() + make_interval(secs => $2) from due
-        where c.id = due.id
-        returning c.id, c.environment_id, c.generation, c.ambiguous_generation is not null
+                and refresh_due_at <= now() and ambiguous_generation is null
+                and (lost_at is null or lost_at > now() + make_interval(secs => $3))
+            order by refresh_due_at
+            limit $1 - (select count(*) from closing) - (select count(*) from endangered) for update skip locked),
+        due as (select * from closing union all select * from endangered union all select * from usual),
+        claimed as (
+            update evergrant.connections c set refresh_due_at = now() + make_interval(secs => $2), ahead_at = null
+            -- An array: the size of a join would be guessed from all that is due, and the whole table be read for it.
+            where c.id = any(array(select id from due))
+            returning c.id, c.environment_id, c.generation, c.ambiguous_generation is not null, c.provider,
+                c.oauth_app_id)
+        select claimed.* from claimed join due on due.id = claimed.id order by due.rank, due.at
+        """)
+
+    /// No job is made for them now: they come due again when there may be room.
+    static let postponeStatement = PostgresStatement(
+        "postpone_refreshes",
+        """
+        update evergrant.connections c set refresh_due_at = now() + make_interval(secs => p.wait)
+        from unnest($1::bigint[], $2::float8[]) p(id, wait)
+        where c.id = p.id and c.refresh_due_at is not null
         """)
 
     static let makeDueStatement = PostgresStatement(

@@ -120,14 +120,27 @@ package enum Attempts {
 
     /// Claims up to `limit` connections whose refresh is due: their due time moves ahead by `claim`, so that a job
     /// that is lost strands nobody. Any number of processes may sweep at once.
-    package static func claimDue(limit: Int, claim: Duration, in db: any PostgresQuerying) async throws
-        -> [DueConnection]
+    /// - Parameter horizon: grants that are lost within it go before all others, the nearest loss first.
+    /// - Returns: most urgent first.
+    package static func claimDue(limit: Int, claim: Duration, horizon: Duration, in db: any PostgresQuerying)
+        async throws -> [DueConnection]
     {
-        try await db.execute(claimDueStatement, [.int4(Int32(limit)), .float8(claim.seconds)]).map { row in
+        try await db.execute(
+            claimDueStatement, [.int8(Int64(limit)), .float8(claim.seconds), .float8(horizon.seconds)]
+        ).map { row in
             let (id, environment, generation, ambiguous) = try row.decode(
                 Int64.self, Int64.self, Int64.self, Bool.self)
-            return DueConnection(id: id, environmentID: environment, generation: generation, isAmbiguous: ambiguous)
+            let (provider, app) = try row.decode(from: 4, String.self, Int64?.self)
+            return DueConnection(
+                id: id, environmentID: environment, generation: generation, isAmbiguous: ambiguous,
+                provider: provider, oauthAppID: app)
         }
+    }
+
+    /// Moves the due times of claimed connections so far ahead, each by its own wait.
+    package static func postpone(_ waits: [(id: Int64, wait: Duration)], in db: any PostgresQuerying) async throws {
+        try await db.execute(
+            postponeStatement, [.int8Array(waits.map(\.id)), .float8Array(waits.map(\.wait.seconds))])
     }
 
     /// Makes a connection due now; used when an alternate arrives and when a caller finds the token refused.
@@ -145,6 +158,10 @@ package enum Attempts {
             .optional(tokens.schedule.refreshDueAt) { .timestamptz($0) },
             .optional(tokens.schedule.endsAt) { .timestamptz($0) },
             .optional(tokens.schedule.grantedScopes) { .textArray($0) },
+            .optional(tokens.schedule.keepAliveAt) { .timestamptz($0) },
+            .optional(tokens.schedule.usedSince) { .timestamptz($0) },
+            .optional(tokens.schedule.idleEndsAt) { .timestamptz($0) },
+            .optional(tokens.schedule.warnDueAt) { .timestamptz($0) },
         ]
     }
 

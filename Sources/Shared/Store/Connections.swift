@@ -149,7 +149,8 @@ package enum Connections {
                 .optional(schedule.refreshDueAt) { .timestamptz($0) },
                 .optional(schedule.validateDueAt) { .timestamptz($0) }, .optional(schedule.endsAt) { .timestamptz($0) },
                 .optional(schedule.grantedScopes) { .textArray($0) }, .textArray(schedule.missingScopes),
-                .bytea(sealed),
+                .bytea(sealed), .optional(schedule.lostAt) { .timestamptz($0) },
+                .optional(schedule.warnDueAt) { .timestamptz($0) },
             ])
         return try await found(rows, "insert_connection", in: db)
     }
@@ -170,7 +171,8 @@ package enum Connections {
                 .optional(schedule.refreshDueAt) { .timestamptz($0) },
                 .optional(schedule.validateDueAt) { .timestamptz($0) }, .optional(schedule.endsAt) { .timestamptz($0) },
                 .optional(schedule.grantedScopes) { .textArray($0) }, .textArray(schedule.missingScopes),
-                .bytea(sealed),
+                .bytea(sealed), .optional(schedule.lostAt) { .timestamptz($0) },
+                .optional(schedule.warnDueAt) { .timestamptz($0) },
             ])
         return try await found(rows, "install_grant", in: db)
     }

@@ -16,6 +16,12 @@ package enum MetricsTable {
             "refreshes_total", "counter", ["provider", "outcome"], "worker, front",
             "Attempts to refresh, by what came of them."),
         row(
+            "refreshes_limited_total", "counter", ["provider"], "worker, front",
+            "Attempts put off because a limit of provider, OAuth app or grant had no room."),
+        row(
+            "refresh_drain_per_second", "gauge", [], "scheduler",
+            "Jobs of the lanes of refreshes that the fleet settled in the last minute; two minutes of them may wait."),
+        row(
             "attempts_recovered_total", "counter", ["provider"], "worker",
             "Open attempts of others that were taken over."),
         row(
@@ -31,6 +37,7 @@ package enum MetricsTable {
         row(
             "server_hold", "gauge", [], "all",
             "1 while nothing that rotates is presented because the database server has changed."),
+        row(
             "refresh_tokens_found_total", "counter", ["provider"], "worker, front",
             "Refresh tokens that stood in a refusal and were kept."),
         row(

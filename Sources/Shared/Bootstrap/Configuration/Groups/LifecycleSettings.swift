@@ -1,5 +1,6 @@
 import Lifecycle
 import Pacing
+import Store
 
 /// Every duration of the lifecycle, from configuration.
 enum LifecycleSettings {
@@ -52,10 +53,24 @@ enum LifecycleSettings {
         "lifecycle.journal_patience", .duration(positive), default: standard.journalPatience,
         "After a change of server: how long to wait for an escrow journal that stays silent.")
 
+    static let hotFor = Setting(
+        "lifecycle.hot_for", .duration(.zero ... .seconds(3660 * 86_400)), default: standard.planning.hotFor,
+        "A connection used or made within it is refreshed ahead of its token's end; others on use and to stay alive.")
+    static let keepAliveAtMost = Setting(
+        "lifecycle.keep_alive_at_most", .duration(positive), default: standard.planning.keepAliveAtMost,
+        "Longest time between two refreshes of an unused connection; a third of its idle limit where that is shorter.")
+    static let warnBefore = Setting(
+        "lifecycle.warn_before", .durations(positive), default: standard.planning.warnBefore,
+        "How long before an end that refreshing cannot move `connection.expiring` is told; empty: never.")
+    static let endangeredWithin = Setting(
+        "lifecycle.endangered_within", .duration(upToAYear), default: standard.endangeredWithin,
+        "A due connection whose grant is lost within it is refreshed before all others.")
+
     static let rows = [
         attemptLength.row, sendWithin.row, requestTimeout.row, confirmAfter.row, backoffBase.row, backoffCap.row,
         claim.row, quarantineProbe.row, revocationPatience.row, validateEvery.row, validateGap.row,
-        callerPatience.row, expiryMargin.row, serverWatch.row, journalPatience.row,
+        callerPatience.row, expiryMargin.row, serverWatch.row, journalPatience.row, hotFor.row, keepAliveAtMost.row,
+        warnBefore.row, endangeredWithin.row,
     ]
 }
 
@@ -77,6 +92,10 @@ extension LifecycleTimings {
         expiryMargin = reader.value(LifecycleSettings.expiryMargin)
         serverWatch = reader.value(LifecycleSettings.serverWatch)
         journalPatience = reader.value(LifecycleSettings.journalPatience)
+        planning.hotFor = reader.value(LifecycleSettings.hotFor)
+        planning.keepAliveAtMost = reader.value(LifecycleSettings.keepAliveAtMost)
+        planning.warnBefore = reader.value(LifecycleSettings.warnBefore)
+        endangeredWithin = reader.value(LifecycleSettings.endangeredWithin)
         check(reader)
     }
 
