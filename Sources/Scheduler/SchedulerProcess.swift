@@ -30,6 +30,7 @@ package struct SchedulerProcess: Sendable {
         let dispatcher = WebhookDispatcher(pool: lifecycle.pool, queue: lifecycle.queue, configuration: webhooks)
         let revocation = ConnectionRevocation(lifecycle)
         let pool = lifecycle.pool
+        let providers = ProviderHealthMeter(pool: pool)
         duties =
             [
                 PeriodicDuty(name: "plan_refreshes", interval: sweepInterval, logger: logger) {
@@ -50,6 +51,10 @@ package struct SchedulerProcess: Sendable {
                 },
                 PeriodicDuty(name: "sweep_deliveries", interval: .seconds(60), logger: logger) {
                     try await dispatcher.sweep(limit: 500) == 500
+                },
+                PeriodicDuty(name: "measure_providers", interval: .seconds(10), logger: logger) {
+                    try await providers.measure()
+                    return false
                 },
                 PeriodicDuty(name: "sweep_sessions", interval: .seconds(60), logger: logger) {
                     try await connect.sweep { id in

@@ -20,6 +20,8 @@ package struct LifecycleServices: Sendable {
     /// Nil only where the operator said `--no-escrow`.
     package let journal: EscrowJournal?
     package let timings: LifecycleTimings
+    /// What is known of providers' troubles.
+    package let health: ProviderHealth
     /// This process, as marks and the audit name it, for example `worker:host:1234`.
     package let owner: String
     package let logger: Logger
@@ -35,6 +37,9 @@ package struct LifecycleServices: Sendable {
         self.queue = queue
         self.journal = journal
         self.timings = timings
+        var settings = timings.health
+        settings.quarantineProbe = timings.quarantineProbe
+        health = ProviderHealth(pool: pool, settings: settings, logger: logger)
         self.owner = owner
         self.logger = logger
     }

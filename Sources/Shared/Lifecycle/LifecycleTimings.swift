@@ -25,6 +25,8 @@ package struct LifecycleTimings: Sendable, Hashable {
     /// `lifecycle.expiry_margin`: a token that ends within it is refreshed before it is used (at most a tenth of its
     /// life).
     package var expiryMargin: Duration = .seconds(30)
+    /// `health.…`: when trouble counts as the provider's.
+    package var health = HealthSettings()
 
     package init() {}
 }

@@ -56,8 +56,10 @@ package struct RefreshAttempts: Sendable {
     /// - Parameters:
     ///   - generation: only when the connection still has it; nil for whatever it has.
     ///   - reopens: an alternate arrived, so the attempt may begin in `broken`.
+    ///   - isCanary: it is to find out whether a trouble of the provider is over, so the trouble does not stop it. Only
+    ///     where the refresh token stays good.
     package func refresh(
-        connectionID: Int64, generation: Int64?, reopens: Bool = false
+        connectionID: Int64, generation: Int64?, reopens: Bool = false, isCanary: Bool = false
     ) async throws -> RefreshResult {
         let sendBy = BootInstant.now().advanced(by: services.timings.sendWithin)
         var states: [ConnectionState] = [.active, .degraded, .suspected]
@@ -67,7 +69,7 @@ package struct RefreshAttempts: Sendable {
                 AttemptMark(connectionID: connectionID), kind: .refresh, owner: services.owner, generation: generation,
                 states: states, length: services.timings.attemptLength, in: services.pool)
         else { return .notMarked }
-        return try await perform(marked, sendBy: sendBy, waitIsOver: false)
+        return try await perform(marked, sendBy: sendBy, waitIsOver: false, isCanary: isCanary)
     }
 
     /// Recovers an attempt that is open past its deadline, as its replay class allows.
@@ -104,9 +106,9 @@ package struct RefreshAttempts: Sendable {
     // MARK: Steps
 
     private func perform(
-        _ marked: MarkedAttempt, sendBy: BootInstant, waitIsOver: Bool
+        _ marked: MarkedAttempt, sendBy: BootInstant, waitIsOver: Bool, isCanary: Bool = false
     ) async throws -> RefreshResult {
-        let attempt: PreparedAttempt
+        var attempt: PreparedAttempt
         do {
             guard let prepared = try await prepare(marked) else { return try await endNotRefreshable(marked) }
             attempt = prepared
@@ -118,7 +120,19 @@ package struct RefreshAttempts: Sendable {
                 metadata: ["connection": "\(marked.mark.connectionID)", "error": "\(error)"])
             return try await endInTrouble(marked, .ourTrouble, retryAfter: nil)
         }
-        if let held = try await quarantine(attempt) { return held }
+        // A closing window and an open ambiguity wait for nobody's trouble.
+        let mustGo =
+            isCanary || attempt.rule.replayClass != .replayable && (waitIsOver || marked.ambiguousSince != nil)
+        if !mustGo {
+            switch try await services.health.admit(
+                attempt.endpoint, at: marked.startedAt, suspendedSince: attempt.appAtMark.suspendedAt)
+            {
+            case .send: break
+            case .trial: attempt.isTrial = true
+            case .wait(let reason, let wait):
+                return try await endInTrouble(marked, reason, exactly: wait, countsFailure: false)
+            }
+        }
         if !waitIsOver, let since = marked.ambiguousSince {
             let decision = attempt.rule.decide(
                 ambiguousSince: since, lastStart: since, accessExpiresAt: marked.accessExpiresAt, now: marked.startedAt)
@@ -142,22 +156,13 @@ package struct RefreshAttempts: Sendable {
                 .connectionTokens(
                     environmentID: marked.environmentID, uid: marked.uid, generation: marked.generation)))
         guard tokens.refreshToken != nil else { return nil }
+        let app = try await services.app(appAtMark, environmentID: marked.environmentID)
         return PreparedAttempt(
-            marked: marked, integration: integration, provider: provider, appAtMark: appAtMark,
-            app: try await services.app(appAtMark, environmentID: marked.environmentID), tokens: tokens,
-            rule: try services.rule(provider: provider, appParameters: appAtMark.parameters))
-    }
-
-    /// A suspended OAuth app lets one attempt a period through; the others wait for what it finds.
-    private func quarantine(_ attempt: PreparedAttempt) async throws -> RefreshResult? {
-        guard attempt.appAtMark.suspendedAt != nil else { return nil }
-        if try await Quarantine.claimProbe(
-            appID: attempt.appAtMark.id, period: services.timings.quarantineProbe, in: services.pool)
-        {
-            return nil
-        }
-        return try await endInTrouble(
-            attempt.marked, .appFault, exactly: services.timings.quarantineProbe, countsFailure: false)
+            marked: marked, integration: integration, provider: provider, appAtMark: appAtMark, app: app,
+            tokens: tokens, rule: try services.rule(provider: provider, appParameters: appAtMark.parameters),
+            endpoint: TokenEndpoint(
+                appID: appAtMark.id, provider: provider, app: app, facts: tokens.facts,
+                connectionID: marked.mark.connectionID))
     }
 
     func send(
@@ -185,14 +190,19 @@ package struct RefreshAttempts: Sendable {
             services.journal?.settle(marked.mark.nonce)
             let isOurs = failure.code == .addressRefused || failure.code == .badURL
             note(marked, "not sent", "\(failure)", level: isOurs ? .error : .info)
-            return try await endInTrouble(marked, isOurs ? .ourTrouble : .providerTrouble, retryAfter: nil)
+            if isOurs { return try await endInTrouble(marked, .ourTrouble, retryAfter: nil) }
+            return try await endInProviderTrouble(attempt, .trouble("not sent: \(failure.code.rawValue)"))
         case .refused(let refusal):
             services.journal?.settle(marked.mark.nonce)
             note(marked, "refused", "\(refusal.sample)", level: .info)
             return try await judge(refusal, attempt, source: source)
         case .ambiguous(let ambiguity):
             note(marked, "ambiguous", "\(ambiguity)", level: .warning)
-            return try await leaveOpen(attempt, ambiguity)
+            let what = ambiguity.sample.map { "no answer of sense: \($0)" } ?? ambiguity.failure?.code.rawValue
+            let heard = await services.health.note(
+                .trouble(what ?? "no answer", retryAfter: ambiguity.retryAfter), attempt.endpoint,
+                at: marked.startedAt)
+            return try await leaveOpen(attempt, ambiguity, countsFailure: attempt.isItsOwn(heard))
         }
     }
 
@@ -216,11 +226,10 @@ package struct RefreshAttempts: Sendable {
         let kept = await keeper.keep(
             EscrowedAnswer(marked, isStrict: attempt.rule.replayClass == .strict, sealed: sealed), schedule: schedule,
             isEscrowed: attempt.rule.replayClass.isEscrowed)
-        if attempt.appAtMark.suspendedAt != nil {
-            try await services.pool.transaction { transaction in
-                try await Quarantine.end(
-                    appID: attempt.appAtMark.id, over: services.timings.quarantineProbe, in: transaction)
-            }
+        _ = await services.health.note(
+            .served(isRetest: marked.state == .suspected), attempt.endpoint, at: marked.startedAt)
+        if marked.state == .suspected {
+            try await HeldVerdicts.forget(connectionID: marked.mark.connectionID, in: services.pool)
         }
         return kept == nil ? .ambiguous : .refreshed
     }

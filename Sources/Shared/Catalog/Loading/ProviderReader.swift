@@ -47,6 +47,8 @@ struct ProviderReader {
         let request = tokenRequest()
         let answer = AnswerShapeReader(fields).read("token_answer", scopeSeparator: separator)
         let replay = replay()
+        // Harm `app`: whatever is wrong with a refresh counts against the operator's integration.
+        let canary: CanaryKind = fields.choice("canary") ?? (replay.harm == .app ? .bare : .grant)
         let verdicts = VerdictReader(fields).read("verdicts")
         let lifetimes = lifetimes()
         let revocation = RevocationReader(fields, reach: reach).read("revocation", known: known)
@@ -59,7 +61,8 @@ struct ProviderReader {
             refreshURL: refreshURL, issuer: issuer, pkce: pkce, clientAuthentication: authentication,
             clientIDParameter: clientID, clientSecretParameter: clientSecret, scopeSeparator: separator,
             scopeParameter: scopeParameter, authorizeExtras: extras, request: request, answer: answer, facts: facts,
-            replay: replay, verdicts: verdicts, lifetimes: lifetimes, revocation: revocation, reach: reach,
+            replay: replay, canary: canary, verdicts: verdicts, lifetimes: lifetimes, revocation: revocation,
+            reach: reach,
             sources: sources, grade: grade)
         return entry
     }
