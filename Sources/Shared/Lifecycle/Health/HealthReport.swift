@@ -22,12 +22,23 @@ package struct HealthReport: Sendable {
         package let at: Date
         /// The provider's code, redacted.
         package let reason: String
+
+        package init(voice: String, at: Date, reason: String) {
+            self.voice = voice
+            self.at = at
+            self.reason = reason
+        }
     }
 
     /// A provider's wish to be left alone.
     package struct Limit: Sendable, Hashable {
         package let voice: String
         package let until: Date
+
+        package init(voice: String, until: Date) {
+            self.voice = voice
+            self.until = until
+        }
     }
 
     /// Counts by how long ago they were made.

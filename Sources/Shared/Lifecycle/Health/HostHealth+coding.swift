@@ -94,16 +94,8 @@ extension HostHealth: Codable {
         try values.encode(waveProofs, forKey: .waveProofs)
     }
 
-    /// As the row keeps it: moments are seconds since 1970.
-    package init(json: [UInt8]) throws {
-        let decoder = JSONDecoder()
-        decoder.dateDecodingStrategy = .secondsSince1970
-        self = try decoder.decode(HostHealth.self, from: Data(json))
-    }
+    /// As the row keeps it: moments are seconds since 2001, which is what a `Date` holds, so that they read back exactly.
+    package init(json: [UInt8]) throws { self = try JSONDecoder().decode(HostHealth.self, from: Data(json)) }
 
-    package func json() throws -> [UInt8] {
-        let encoder = JSONEncoder()
-        encoder.dateEncodingStrategy = .secondsSince1970
-        return Array(try encoder.encode(self))
-    }
+    package func json() throws -> [UInt8] { Array(try JSONEncoder().encode(self)) }
 }

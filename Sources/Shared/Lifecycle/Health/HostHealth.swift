@@ -181,7 +181,7 @@ package struct HostHealth: Sendable, Equatable {
             let moment = now.timeIntervalSinceReferenceDate - age.seconds
             let start = Date(timeIntervalSinceReferenceDate: (moment / length).rounded(.down) * length)
             let index =
-                slices.firstIndex { $0.at == start }
+                slices.firstIndex { abs($0.at.timeIntervalSince(start)) < length / 2 }
                 ?? {
                     slices.append(Slice(at: start))
                     return slices.count - 1

@@ -67,6 +67,6 @@ create index connections_in_trouble on evergrant.connections (oauth_app_id, id)
 -- Apps that are suspended already: looked after from now on like any other.
 insert into evergrant.token_hosts (oauth_app_id, host, whole, state, tend_at, quarantined_at, last_trouble, last_trouble_at)
 select id, '', true,
-    jsonb_build_object('quarantinedAt', extract(epoch from suspended_at), 'faultReason', suspended_reason),
+    jsonb_build_object('quarantinedAt', extract(epoch from suspended_at) - 978307200, 'faultReason', suspended_reason),
     now(), suspended_at, suspended_reason, suspended_at
 from evergrant.oauth_apps where suspended_at is not null;
