@@ -57,8 +57,10 @@ extension RefreshAttempts {
     ) async throws -> RefreshResult {
         let marked = attempt.marked
         let hasEnded = ambiguity.sample != nil
+        // Tries of an ambiguity pace themselves, whoever's the trouble is.
         let backoff = max(
-            ambiguity.retryAfter ?? .zero, services.timings.backoff.delay(failures: marked.failures + 1))
+            ambiguity.retryAfter ?? .zero,
+            services.timings.backoff.delay(failures: max(marked.failures, marked.tries) + 1))
         // Nothing of this request is under way any more, and a repeat does no harm: an ordinary failure.
         if hasEnded && attempt.rule.replayClass == .replayable {
             return try await endInTrouble(

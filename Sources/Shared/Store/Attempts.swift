@@ -60,7 +60,7 @@ package enum Attempts {
 
     /// Leaves the mark, says that the answer is unknown, and sets when recovery may begin.
     package static func leaveOpen(
-        _ mark: AttemptMark, recoverIn delay: Duration, countsFailure: Bool = true, in db: any PostgresQuerying
+        _ mark: AttemptMark, recoverIn delay: Duration, countsFailure: Bool = false, in db: any PostgresQuerying
     ) async throws -> Bool {
         try await db.execute(
             leaveOpenStatement,

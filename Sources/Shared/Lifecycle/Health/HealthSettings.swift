@@ -7,7 +7,7 @@ package struct HealthSettings: Sendable, Hashable {
 
     /// `health.breaker_run`: so many troubles with no answer between them open the breaker.
     package var breakerRun = 5
-    /// `health.breaker_count`, `health.breaker_rate`: or so many in a window, when they are this share of all.
+    /// `health.breaker_count`, `health.breaker_percent`: or so many in a window, when they are this share of all.
     package var breakerCount = 20
     package var breakerRate = 0.5
     /// `health.canary_base`, `health.canary_cap`: from the opening to the first canary, doubling between canaries.
@@ -32,10 +32,10 @@ package struct HealthSettings: Sendable, Hashable {
     /// `health.fault_memory`: how long one refusal of the OAuth app waits for a second.
     package var faultMemory: Duration = .seconds(900)
 
-    /// `health.wave_count`, `health.wave_rate`: more refusals than this in a window, being more than this share.
+    /// `health.wave_count`, `health.wave_percent`: more refusals than this in a window, being more than this share.
     package var waveCount = 20
     package var waveRate = 0.3
-    /// `health.wave_small_count`, `health.wave_small_rate`: or at least so many, being more than this share.
+    /// `health.wave_small_count`, `health.wave_small_percent`: or at least so many, being more than this share.
     package var waveSmallCount = 5
     package var waveSmallRate = 0.8
     /// `health.wave_hold`: the longest that a verdict is held; in its last tenth the held are tested again.

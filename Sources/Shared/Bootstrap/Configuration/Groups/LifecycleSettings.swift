@@ -65,6 +65,7 @@ extension LifecycleTimings {
         validateEvery = reader.value(LifecycleSettings.validateEvery)
         callerPatience = reader.value(LifecycleSettings.callerPatience)
         expiryMargin = reader.value(LifecycleSettings.expiryMargin)
+        health = HealthSettings(reading: reader)
         check(reader)
     }
 
