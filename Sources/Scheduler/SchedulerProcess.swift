@@ -56,6 +56,10 @@ package struct SchedulerProcess: Sendable {
                     try await providers.measure()
                     return false
                 },
+                PeriodicDuty(name: "prune_held_verdicts", interval: .seconds(3600), logger: logger) {
+                    try await HeldVerdicts.prune(in: pool)
+                    return false
+                },
                 PeriodicDuty(name: "sweep_sessions", interval: .seconds(60), logger: logger) {
                     try await connect.sweep { id in
                         guard let row = try await Connections.find(id: id, in: pool) else { return }

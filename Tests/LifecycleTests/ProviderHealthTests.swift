@@ -162,6 +162,28 @@ private let crowdSize = ProcessInfo.processInfo.environment["EVERGRANT_TEST_CROW
         }
     }
 
+    @Test func `those who waited come back within the ramp, few at first`() async throws {
+        try await LifecycleWorld.with { world in
+            let crowd = try await world.crowd(400)
+            let app = try #require(crowd[0].oauthAppID)
+            try await world.run(
+                """
+                update evergrant.connections set state = 'degraded', reason = 'provider_trouble',
+                    refresh_due_at = now() + interval '1 h'
+                """)
+            var after: Int64? = 0
+            while let last = after {
+                after = try await TokenHosts.release(
+                    appID: app, after: last, limit: 150, over: .seconds(100), in: world.pool)
+            }
+            let late = "select count(*) from evergrant.connections where refresh_due_at > now() +"
+            #expect(try await world.number("\(late) interval '101 s'") == 0)
+            // A quarter of them in the first half, by the square root; by chance 73 to 127 of 400.
+            let secondHalf = try await world.number("\(late) interval '50 s'")
+            #expect((240...350).contains(secondHalf))
+        }
+    }
+
     // MARK: Retry-After
 
     @Test(arguments: [("120", 119.0...121), ("2.5", 2.0...2.6), ("date", 110.0...121)])

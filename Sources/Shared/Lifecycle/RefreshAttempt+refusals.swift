@@ -44,22 +44,22 @@ extension RefreshAttempts {
     /// Holds the verdict until the wave decides. Nil when it has been held for as long as one may be.
     private func hold(
         _ attempt: PreparedAttempt, _ reason: ConnectionReason,
-        _ wave: (key: TokenHostKey, decision: Date, end: Date)
+        _ wave: (key: TokenHostKey, decision: Date)
     ) async throws -> RefreshResult? {
         let marked = attempt.marked
         let settings = services.health.settings
         let ended: Bool? = try await services.pool.transaction { transaction in
-            let since = try await HeldVerdicts.hold(
+            let (since, now) = try await HeldVerdicts.hold(
                 connectionID: marked.mark.connectionID, grantID: marked.grantID, key: wave.key,
                 memory: settings.waveHold * 2, in: transaction)
-            if marked.startedAt.timeIntervalSince(since) >= settings.waveDecision.seconds { return nil }
+            if now.timeIntervalSince(since) >= settings.waveDecision.seconds { return nil }
             // An open ambiguity waits for nobody: a window may be closing.
             let wait =
                 marked.ambiguousSince != nil
                 ? services.timings.backoff.delay(failures: marked.failures + 1)
-                : Self.spread(
+                : Self.wait(
                     from: min(wave.decision, since.addingTimeInterval(settings.waveDecision.seconds)),
-                    to: min(wave.end, since.addingTimeInterval(settings.waveHold.seconds)), at: marked.startedAt)
+                    over: settings.waveDecisionSpread, at: now)
             return try await Attempts.end(
                 marked.mark, grantID: marked.grantID, generation: marked.generation,
                 as: AttemptEnding(state: .suspected, reason: reason, nextAttemptIn: wait), in: transaction)
@@ -68,10 +68,8 @@ extension RefreshAttempts {
         return ended ? .refused(.suspected, reason) : .notMarked
     }
 
-    private static func spread(from: Date, to: Date, at now: Date) -> Duration {
-        let first = max(0, from.timeIntervalSince(now))
-        let last = max(first, to.timeIntervalSince(now))
-        return .seconds(Double.random(in: first...last))
+    private static func wait(from: Date, over spread: Duration, at now: Date) -> Duration {
+        .seconds(max(0, from.timeIntervalSince(now)) + spread.seconds * Double.random(in: 0...1))
     }
 
     /// A whole answer of sense: the endpoint works.

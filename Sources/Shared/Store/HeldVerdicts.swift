@@ -7,16 +7,16 @@ package enum HeldVerdicts {
     /// Holds a connection's verdict. One that was held before keeps its time, over any number of waves, as long as it
     /// is the same grant and the same trouble.
     /// - Parameter memory: a hold older than this was another trouble.
-    /// - Returns: since when it is held.
+    /// - Returns: since when it is held, and the database's clock now.
     package static func hold(
         connectionID: Int64, grantID: UUID, key: TokenHostKey, memory: Duration, in db: any PostgresQuerying
-    ) async throws -> Date {
+    ) async throws -> (since: Date, now: Date) {
         let row = try await db.execute(
             holdStatement,
             [.int8(connectionID), .uuid(grantID), .int8(key.appID), .text(key.host), .interval(memory)]
         ).first
         guard let row else { throw MissingRow(statement: holdStatement.name) }
-        return try row.decode(Date.self)
+        return try row.decode(Date.self, Date.self)
     }
 
     /// Since when the connection's verdict has been held; nil when it was not.
@@ -55,6 +55,15 @@ package enum HeldVerdicts {
         }
     }
 
+    /// Forgets what was released long ago and met no refusal since: its user reconnected, or it was deleted.
+    package static func prune(in db: any PostgresQuerying) async throws {
+        try await db.execute(pruneStatement, [])
+    }
+
+    static let pruneStatement = PostgresStatement(
+        "prune_held_verdicts",
+        "delete from evergrant.held_verdicts where released_at < now() - interval '7 days'")
+
     static let holdStatement = PostgresStatement(
         "hold_verdict",
         """
@@ -65,7 +74,7 @@ package enum HeldVerdicts {
                 then v.since else excluded.since end,
             grant_id = excluded.grant_id, oauth_app_id = excluded.oauth_app_id, host = excluded.host,
             tried_at = excluded.tried_at, released_at = null
-        returning since
+        returning since, clock_timestamp()
         """)
 
     static let sinceStatement = PostgresStatement(

@@ -41,13 +41,17 @@ package struct HealthKeeper: Sendable {
     /// One round: look, tell, tend, and do what changes asked for.
     package func turn() async throws {
         let due = try await health.look()
-        try await health.tellAll()
+        var failure: (any Error)?
+        do { try await health.tellAll() } catch { failure = error }
         for key in due {
-            try await health.change(key) { [settings = health.settings] health, row in
-                health.tend(at: row.now, settings: settings)
-            }
+            do {
+                try await health.change(key) { [settings = health.settings] health, row in
+                    health.tend(at: row.now, settings: settings)
+                }
+            } catch { failure = error }
         }
         try await doErrands()
+        if let failure { throw failure }
     }
 
     /// Does what changes of this process asked for.

@@ -55,6 +55,9 @@ package struct HealthSettings: Sendable, Hashable {
     /// From the start of a wave to the tests that decide.
     var waveDecision: Duration { waveHold - waveHold / 10 }
 
+    /// Over which they are made: the rest of the hold is for making them.
+    var waveDecisionSpread: Duration { waveHold / 20 }
+
     func canaryInterval(after probes: Int) -> Duration {
         min(canaryCap, canaryBase * (1 << min(max(probes, 0), 20)))
     }

@@ -32,8 +32,8 @@ extension ProviderHealth {
             }
             try await release(key.appID)
         case .waveEnded(_, let why):
-            let tenth = settings.waveHold / 10
-            let spread = why == .patience ? tenth : min(settings.ramp, tenth)
+            let last = settings.waveDecisionSpread
+            let spread = why == .patience ? last : min(settings.ramp, last)
             while try await HeldVerdicts.release(key, limit: Self.batch, over: spread, in: pool) == Self.batch {}
         case .kick(let count): try await TokenHosts.kick(appID: key.appID, limit: count, in: pool)
         case .tryHeld: _ = try await HeldVerdicts.tryOne(key, in: pool)

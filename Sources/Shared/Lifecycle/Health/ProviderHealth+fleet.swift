@@ -61,7 +61,7 @@ extension ProviderHealth {
     ) async throws -> HostHealth {
         let (health, isWatched, effects) = try await pool.transaction { [self] transaction in
             let row = try await TokenHosts.lock(key, in: transaction)
-            var health = try HostHealth(json: row.state)
+            var health = read(row)
             health.secretChanged(to: row.secretVersion, at: row.now)
             let effects = body(&health, row)
             let tendAt = health.tendAt(row.now, settings: settings)
@@ -119,7 +119,7 @@ extension ProviderHealth {
         var seen: [TokenHostKey: HostHealth] = [:]
         var due: [TokenHostKey] = []
         for row in rows {
-            let health = try HostHealth(json: row.state)
+            let health = read(row)
             seen[row.key] = health
             let hasNewSecret = health.quarantinedAt != nil && health.probedSecret != row.secretVersion
             if row.tendAt.map({ $0 <= row.now }) ?? false || hasNewSecret { due.append(row.key) }
@@ -128,7 +128,21 @@ extension ProviderHealth {
         return due
     }
 
-    /// Tells everything that is worth telling: all of endpoints in trouble, nothing of the others.
+    /// A row that cannot be read begins anew: it must stop neither attempts nor other endpoints.
+    private func read(_ row: TokenHostRow) -> HostHealth {
+        do {
+            return try HostHealth(json: row.state)
+        } catch {
+            logger.error(
+                "the health of a token endpoint cannot be read and begins anew",
+                metadata: ["oauth_app": "\(row.key.appID)", "host": "\(row.key.host)", "error": "\(error)"])
+            return HostHealth()
+        }
+    }
+
+    /// Tells everything that is worth telling: all of endpoints in trouble, nothing of the others. One that cannot be
+    /// told keeps no other from it.
+    /// - Throws: the last error.
     package func tellAll() async throws {
         let watched = view.withLock { Set($0.keys) }
         let keys = tallies.withLock { tallies -> [TokenHostKey] in
@@ -139,7 +153,17 @@ extension ProviderHealth {
             }
             return tallies.filter { $1.isDirty || $1.hasNews && watched.contains($0) }.map(\.key)
         }
-        for key in keys { try await tell(key) }
+        var failure: (any Error)?
+        for key in keys {
+            do {
+                try await tell(key)
+            } catch let error as PostgresError where error.sqlState == "23503" {
+                tallies.withLock { $0[key] = nil }  // the OAuth app is gone
+            } catch {
+                failure = error
+            }
+        }
+        if let failure { throw failure }
     }
 
     private func details(_ values: [String: String?]) throws -> [UInt8] {

@@ -129,14 +129,10 @@ package final class ProviderHealth: Sendable {
         }
     }
 
-    /// The wave that holds verdicts here, if there is one: until when, and where.
-    func wave(_ endpoint: TokenEndpoint, at now: Date) -> (key: TokenHostKey, decision: Date, end: Date)? {
+    /// The wave that holds verdicts here, if there is one: where, and when the held are tested again.
+    func wave(_ endpoint: TokenEndpoint, at now: Date) -> (key: TokenHostKey, decision: Date)? {
         for key in endpoint.keys {
-            if let health = known(key), let decision = health.decidesWaveAt(settings), let end = health.waveUntil,
-                decision > now
-            {
-                return (key, decision, end)
-            }
+            if let decision = known(key)?.decidesWaveAt(settings), decision > now { return (key, decision) }
         }
         return nil
     }
