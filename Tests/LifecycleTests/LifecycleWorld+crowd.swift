@@ -1,9 +1,7 @@
 import Credentials
-import Egress
 import Foundation
 import Lifecycle
 import LifecycleSupport
-import Logging
 import OAuth
 import Pacing
 import Postgres

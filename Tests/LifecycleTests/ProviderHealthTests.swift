@@ -12,6 +12,9 @@ import Vault
 /// Connections in the tests of many; the whole size is run with `EVERGRANT_TEST_CROWD=10000`.
 private let crowdSize = ProcessInfo.processInfo.environment["EVERGRANT_TEST_CROWD"].flatMap { Int($0) } ?? 150
 
+/// Longest wait for what a test waits for.
+private let patience: Double = crowdSize > 1000 ? 240 : 60
+
 @Suite(.timeLimit(.minutes(10))) struct ProviderHealthTests {
     /// A minute lasts 100 ms.
     static var timings: LifecycleTimings {
@@ -143,7 +146,7 @@ private let crowdSize = ProcessInfo.processInfo.environment["EVERGRANT_TEST_CROW
             var peak = 0.0
             var last = start
             var before = world.sandbox.state.counts().refreshes
-            try await world.live(keeper, seconds: 240) {
+            try await world.live(keeper, seconds: patience) {
                 let now = BootInstant.now()
                 let refreshes = world.sandbox.state.counts().refreshes
                 peak = max(peak, Double(refreshes - before) / max(0.01, last.duration(to: now).seconds))
@@ -233,7 +236,7 @@ private let crowdSize = ProcessInfo.processInfo.environment["EVERGRANT_TEST_CROW
             world.sandbox.state.register(
                 client: "sandbox-client", secret: "new-secret", redirectURIs: ["http://127.0.0.1:9/oauth/callback"])
             try await world.makeAllDue()
-            try await world.live(keeper, seconds: 240) { try await world.states() == ["degraded": crowdSize] }
+            try await world.live(keeper, seconds: patience) { try await world.states() == ["degraded": crowdSize] }
             let asked = world.asked(.replayable)
             for _ in 0..<20 { try await world.round(keeper) }
             #expect(try await world.operatorEvents() == ["oauth_app.suspended"])
@@ -247,7 +250,7 @@ private let crowdSize = ProcessInfo.processInfo.environment["EVERGRANT_TEST_CROW
             _ = try await OAuthApps.replaceSecret(
                 id: appID, sealedSecret: sealed, version: app.secretVersion + 1, in: world.pool)
             let start = BootInstant.now()
-            try await world.live(keeper, seconds: 240) { try await world.states() == ["active": crowdSize] }
+            try await world.live(keeper, seconds: patience) { try await world.states() == ["active": crowdSize] }
             print("expired secret: all \(crowdSize) active \(start.duration(to: .now())) after the new one")
             #expect(try await world.operatorEvents() == ["oauth_app.suspended", "oauth_app.resumed"])
             #expect(try await world.toldToUsers() == 0)
@@ -269,6 +272,25 @@ private let crowdSize = ProcessInfo.processInfo.environment["EVERGRANT_TEST_CROW
             #expect(try await world.operatorEvents() == [])
             #expect(try await world.row(family[0]).reason == .appFault)
             for member in family.dropFirst() { #expect(try await world.row(member).state == .active) }
+        }
+    }
+
+    @Test(arguments: ["strict", "strict-app"])
+    func `the only account of an app is all there is to agree`(provider: String) async throws {
+        try await LifecycleWorld.with(timings: Self.timings) { world in
+            let connection = try await world.connect(provider)
+            let keeper = HealthKeeper(world.services)
+            try await world.fault("invalid_client", at: provider, count: 1_000_000)
+            _ = try await world.refresh(connection)
+            try await world.eventually {
+                try await keeper.turn()
+                return try await world.operatorEvents() == ["oauth_app.suspended"]
+            }
+            world.removeFaults()
+            try await world.makeAllDue()
+            try await world.live(keeper) { try await world.states() == ["active": 1] }
+            let told = try await world.operatorEvents()
+            #expect(told == ["oauth_app.suspended", "oauth_app.resumed"])
         }
     }
 
@@ -300,15 +322,18 @@ private let crowdSize = ProcessInfo.processInfo.environment["EVERGRANT_TEST_CROW
             let keeper = HealthKeeper(world.services)
             try await world.fault("invalid_grant", at: "replayable", count: 1_000_000_000)
             try await world.makeAllDue()
-            try await world.live(keeper, seconds: 240) {
+            try await world.live(keeper, seconds: patience) {
                 try await world.number("select count(*) from evergrant.held_verdicts") == crowdSize
             }
             for _ in 0..<30 { try await world.round(keeper) }
             #expect(try await world.states() == ["suspected": crowdSize])
             #expect(try await world.operatorEvents() == ["provider.wave_began"])
+            let shown = try await EndpointReports.inTrouble(limit: 10, in: world.pool)
+            #expect(shown.map(\.held) == [min(crowdSize, 10_000)])
+            #expect(shown.first?.waveUntil != nil && shown.first?.needsAttention == true)
             world.removeFaults()
             let start = BootInstant.now()
-            try await world.live(keeper, seconds: 240) { try await world.states() == ["active": crowdSize] }
+            try await world.live(keeper, seconds: patience) { try await world.states() == ["active": crowdSize] }
             print("wave of \(crowdSize) false refusals: all active \(start.duration(to: .now())) after it")
             #expect(try await world.operatorEvents() == ["provider.wave_began", "provider.wave_ended"])
             #expect(try await world.toldToUsers() == 0)

@@ -35,7 +35,10 @@ struct EndpointProbe: Sendable {
             // Of the OAuth app a made-up grant tells more than one account's own.
             let isOfApp = health.quarantinedAt != nil || health.faultVoice != nil
             if !isOfApp, case .replayable = found.rule.replayClass, try await attempt(id) { return nil }
-            return await ask(found)
+            let finding = await ask(found)
+            // Nothing can tell the app's fault from the account's, and there is no other account: it is the same.
+            let isOnly = ids.count == 1 && health.quarantinedAt == nil && health.faultVoice != nil
+            return finding == .reachable && isOnly ? .appFault : finding
         }
         if seeksOther { return .appFault }
         services.logger.notice(
