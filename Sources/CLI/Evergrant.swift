@@ -22,8 +22,9 @@ struct Evergrant: AsyncParsableCommand {
             CommandGroup(
                 name: "Looking and repairing",
                 subcommands: [
-                    ConnectionsCommand.self, JobsCommand.self, SchedulesCommand.self, QueuesCommand.self,
-                    LimitsCommand.self, PausesCommand.self, WorkersCommand.self, ServerCommand.self,
+                    ConnectionsCommand.self, ProvidersCommand.self, JobsCommand.self, SchedulesCommand.self,
+                    QueuesCommand.self, LimitsCommand.self, PausesCommand.self, WorkersCommand.self,
+                    ServerCommand.self,
                 ]),
             CommandGroup(name: "Testing", subcommands: [SandboxCommand.self, BenchCommand.self]),
         ])

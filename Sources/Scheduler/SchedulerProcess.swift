@@ -31,6 +31,7 @@ package struct SchedulerProcess: Sendable {
         let revocation = ConnectionRevocation(lifecycle)
         let pool = lifecycle.pool
         let server = JournalReplay(lifecycle) { _ in }
+        let providers = ProviderHealthMeter(pool: pool)
         duties =
             [
                 PeriodicDuty(name: "watch_server", interval: lifecycle.timings.serverWatch, logger: logger) {
@@ -58,6 +59,14 @@ package struct SchedulerProcess: Sendable {
                 },
                 PeriodicDuty(name: "sweep_deliveries", interval: .seconds(60), logger: logger) {
                     try await dispatcher.sweep(limit: 500) == 500
+                },
+                PeriodicDuty(name: "measure_providers", interval: .seconds(10), logger: logger) {
+                    try await providers.measure()
+                    return false
+                },
+                PeriodicDuty(name: "prune_held_verdicts", interval: .seconds(3600), logger: logger) {
+                    try await HeldVerdicts.prune(in: pool)
+                    return false
                 },
                 PeriodicDuty(name: "sweep_sessions", interval: .seconds(60), logger: logger) {
                     try await connect.sweep { id in

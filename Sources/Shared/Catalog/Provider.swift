@@ -28,6 +28,8 @@ package struct Provider: Sendable, Identifiable {
     /// Facts to keep from token answers, callback parameters and ID tokens.
     package let facts: [Fact]
     package let replay: ReplayFacts
+    /// How it is asked whether it works again, at no grant's cost.
+    package let canary: CanaryKind
     package let verdicts: VerdictTable
     package let lifetimes: Lifetimes
     /// How often its token endpoint may be asked.
@@ -119,6 +121,14 @@ package struct RateLimit: Sendable, Hashable {
         self.count = count
         self.seconds = seconds
     }
+}
+
+/// What may be sent to a token endpoint only to see whether it answers.
+package enum CanaryKind: String, Sendable, Hashable, CaseIterable {
+    /// A refresh with a made-up refresh token: shows also whether the OAuth app is accepted.
+    case grant
+    /// A bare request without credentials: where refusals are counted against the app.
+    case bare
 }
 
 /// Lifetimes that answers do not tell.

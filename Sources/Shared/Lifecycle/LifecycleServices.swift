@@ -26,6 +26,8 @@ package struct LifecycleServices: Sendable {
     /// Marks of attempts that begin together, and commits of answers that come together, share round trip and log flush.
     package let marks: SharedPipeline
     package let commits: SharedPipeline
+    /// What is known of providers' troubles.
+    package let health: ProviderHealth
     /// This process, as marks and the audit name it, for example `worker:host:1234`.
     package let owner: String
     package let logger: Logger
@@ -45,6 +47,9 @@ package struct LifecycleServices: Sendable {
         marks = SharedPipeline(pool: pool)
         commits = SharedPipeline(pool: pool)
         limits = RefreshLimits(pool: pool, queue: queue, catalog: catalog)
+        var settings = timings.health
+        settings.quarantineProbe = timings.quarantineProbe
+        health = ProviderHealth(pool: pool, settings: settings, logger: logger)
         self.owner = owner
         self.logger = logger
     }

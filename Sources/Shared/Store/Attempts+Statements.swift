@@ -90,7 +90,7 @@ extension Attempts {
         update evergrant.connections set
             ambiguous_since = case when ambiguous_generation = generation then ambiguous_since
                 else attempt_started_at end,
-            ambiguous_generation = generation, failures = failures + 1,
+            ambiguous_generation = generation, failures = failures + $4::bool::int,
             attempt_deadline = clock_timestamp() + make_interval(secs => $3),
             next_attempt_at = clock_timestamp() + make_interval(secs => $3),
             state = case when state = 'active' then 'degraded' else state end,

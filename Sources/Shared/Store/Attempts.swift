@@ -62,10 +62,11 @@ package enum Attempts {
 
     /// Leaves the mark, says that the answer is unknown, and sets when recovery may begin.
     package static func leaveOpen(
-        _ mark: AttemptMark, recoverIn delay: Duration, in db: any PostgresQuerying
+        _ mark: AttemptMark, recoverIn delay: Duration, countsFailure: Bool = false, in db: any PostgresQuerying
     ) async throws -> Bool {
         try await db.execute(
-            leaveOpenStatement, [.int8(mark.connectionID), .uuid(mark.nonce), .float8(delay.seconds)]
+            leaveOpenStatement,
+            [.int8(mark.connectionID), .uuid(mark.nonce), .float8(delay.seconds), .bool(countsFailure)]
         ).first != nil
     }
 

@@ -27,6 +27,13 @@ package enum Events {
     /// The types that there are, with those that an endpoint gets which names none.
     package static let types =
         told + ["connection.pending", "connection.restored", "connection.degraded", "connection.suspected"]
+        + operators
+
+    /// Of no connection, for the operator: endpoints that name them get them, `*` does not.
+    package static let operators = [
+        "oauth_app.suspended", "oauth_app.resumed", "provider.breaker_opened", "provider.breaker_closed",
+        "provider.wave_began", "provider.wave_ended",
+    ]
 
     /// What an endpoint gets that names no types: what an app must act upon or show.
     package static let told = [

@@ -58,8 +58,8 @@ package enum OAuthApps {
         return try OAuthAppRecord(row)
     }
 
-    /// Replaces the secret, when the stored version is still the one before `version`, and lifts a suspension: the new
-    /// secret is tried at once.
+    /// Replaces the secret, when the stored version is still the one before `version`. A suspension stays until a probe
+    /// with the new secret has found it good, which is within a second or so.
     /// - Returns: nil when another change came first.
     package static func replaceSecret(
         id: Int64, sealedSecret: [UInt8], version: Int64, in db: any PostgresQuerying
@@ -107,8 +107,7 @@ package enum OAuthApps {
         static let replaceSecret = PostgresStatement(
             "replace client secret",
             """
-            update evergrant.oauth_apps set client_secret = $2, secret_version = $3, suspended_at = null,
-                suspended_reason = null, probe_due_at = null, updated_at = now()
+            update evergrant.oauth_apps set client_secret = $2, secret_version = $3, updated_at = now()
             where id = $1 and secret_version = $3 - 1 returning \(columns)
             """)
         static let adopt = PostgresStatement(

@@ -30,7 +30,7 @@ package struct EvergrantConfiguration: Sendable {
     package static let rows =
         DatabaseConfiguration.rows + KeyringConfiguration.rows + FrontSettings.rows + ConnectSettings.rows
         + WorkerConfiguration.rows
-        + SchedulerConfiguration.rows + EscrowConfiguration.rows + LifecycleSettings.rows
+        + SchedulerConfiguration.rows + EscrowConfiguration.rows + LifecycleSettings.rows + ProviderHealthSettings.rows
         + EgressSettings.rows + WebhookSettings.rows + CatalogConfiguration.rows + LogConfiguration.rows
 
     /// Reads all of it.

@@ -48,6 +48,8 @@ struct ProviderReader {
         let refresh = RefreshReader(fields, reach: reach).read("refresh", known: known)
         let answer = AnswerShapeReader(fields).read("token_answer", scopeSeparator: separator)
         let replay = replay()
+        // Harm `app`: whatever is wrong with a refresh counts against the operator's integration.
+        let canary: CanaryKind = fields.choice("canary") ?? (replay.harm == .app ? .bare : .grant)
         let verdicts = VerdictReader(fields).read("verdicts")
         let lifetimes = lifetimes()
         let limits = limits("limits")
@@ -62,7 +64,7 @@ struct ProviderReader {
             refreshURL: refreshURL, issuer: issuer, pkce: pkce, clientAuthentication: authentication,
             clientIDParameter: clientID, clientSecretParameter: clientSecret, scopeSeparator: separator,
             scopeParameter: scopeParameter, authorizeExtras: extras, request: request, refresh: refresh, answer: answer,
-            facts: facts, replay: replay, verdicts: verdicts, lifetimes: lifetimes, limits: limits,
+            facts: facts, replay: replay, canary: canary, verdicts: verdicts, lifetimes: lifetimes, limits: limits,
             revocation: revocation, inbound: inbound, reach: reach,
             sources: sources, grade: grade)
         return entry
