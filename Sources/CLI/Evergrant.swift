@@ -18,7 +18,9 @@ struct Evergrant: AsyncParsableCommand {
                 subcommands: [UpCommand.self, FrontCommand.self, SchedulerCommand.self, WorkerCommand.self]),
             CommandGroup(
                 name: "Set-up",
-                subcommands: [MigrateCommand.self, DoctorCommand.self, APIKeysCommand.self, AppsCommand.self]),
+                subcommands: [
+                    MigrateCommand.self, DoctorCommand.self, APIKeysCommand.self, AppsCommand.self, SecretsCommand.self,
+                ]),
             CommandGroup(
                 name: "Looking and repairing",
                 subcommands: [

@@ -31,6 +31,7 @@ package struct Provider: Sendable, Identifiable {
     package let lifetimes: Lifetimes
     /// How a grant is revoked; nil where the provider has no call for it.
     package let revocation: RevocationFacts?
+    package let grants: GrantRules
     package let reach: Reach
     package let sources: [String]
     package let grade: Grade

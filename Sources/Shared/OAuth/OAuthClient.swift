@@ -96,6 +96,20 @@ package struct OAuthClient: Sendable {
         _ request: TokenRequest, to url: URLTemplate, provider: Provider, app: OAuthApp, facts: [String: String],
         secrets: [Secret], startedAt: Date, sendBy: BootInstant?, timeout: Duration, isFresh: Bool
     ) async -> ProviderOutcome<(JSONValue, IssuedTokens)> {
+        let first = await send(
+            request, to: url, provider: provider, app: app, facts: facts, secrets: secrets, startedAt: startedAt,
+            sendBy: sendBy, timeout: timeout, isFresh: isFresh)
+        return await app.retried(first) { app in
+            await send(
+                request, to: url, provider: provider, app: app, facts: facts, secrets: secrets, startedAt: startedAt,
+                sendBy: sendBy, timeout: timeout, isFresh: isFresh)
+        }
+    }
+
+    private func send(
+        _ request: TokenRequest, to url: URLTemplate, provider: Provider, app: OAuthApp, facts: [String: String],
+        secrets: [Secret], startedAt: Date, sendBy: BootInstant?, timeout: Duration, isFresh: Bool
+    ) async -> ProviderOutcome<(JSONValue, IssuedTokens)> {
         var request = request
         request.headers = provider.request.headers.sorted { $0.key < $1.key }.map { ($0.key, $0.value) }
         request.authenticate(app, provider: provider, as: provider.clientAuthentication)

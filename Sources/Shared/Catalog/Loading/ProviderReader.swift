@@ -50,6 +50,7 @@ struct ProviderReader {
         let verdicts = VerdictReader(fields).read("verdicts")
         let lifetimes = lifetimes()
         let revocation = RevocationReader(fields, reach: reach).read("revocation", known: known)
+        let grants = GrantRules(reading: fields)
         let grade: Grade = fields.choice("grade") ?? .unverified
         fields.finish()
         var entry = ProviderEntry(id: id, provider: nil, parameters: parameters, facts: facts)
@@ -59,8 +60,8 @@ struct ProviderReader {
             refreshURL: refreshURL, issuer: issuer, pkce: pkce, clientAuthentication: authentication,
             clientIDParameter: clientID, clientSecretParameter: clientSecret, scopeSeparator: separator,
             scopeParameter: scopeParameter, authorizeExtras: extras, request: request, answer: answer, facts: facts,
-            replay: replay, verdicts: verdicts, lifetimes: lifetimes, revocation: revocation, reach: reach,
-            sources: sources, grade: grade)
+            replay: replay, verdicts: verdicts, lifetimes: lifetimes, revocation: revocation, grants: grants,
+            reach: reach, sources: sources, grade: grade)
         return entry
     }
 
