@@ -95,3 +95,22 @@ create table evergrant.erasures (
 );
 create index erasures_waiting on evergrant.erasures (id) where erased_at is null;
 create index erasures_of_environment on evergrant.erasures (environment_id, id desc);
+
+-- Stray grants ---------------------------------------------------------------------------------------------------
+-- Grants that a user gave and nothing came of: of another account than the one to reconnect, or of a reconnect that was
+-- never finished. Revoked at the provider as soon as it confirms, where that spares living grants; then gone. Whose they
+-- are stands in `sealed` only.
+
+create table evergrant.stray_grants (
+    id bigint generated always as identity primary key,
+    uid text not null unique default 'sg_' || replace(gen_random_uuid()::text, '-', ''),
+    environment_id bigint not null references evergrant.environments,
+    oauth_app_id bigint not null references evergrant.oauth_apps,
+    integration text not null,
+    reason text not null,
+    sealed bytea not null,                        -- purpose stray_grant, row uid: token set and account
+    tries int not null default 0,
+    next_attempt_at timestamptz not null default now(),
+    created_at timestamptz not null default now()
+);
+create index stray_grants_due on evergrant.stray_grants (next_attempt_at);
