@@ -63,6 +63,8 @@ package struct FrontApplication: Service {
         EnvironmentsController(services: services, bodyLimit: limit).addRoutes(to: routes)
         APIKeysController(services: services, authenticator: authenticator, bodyLimit: limit).addRoutes(to: routes)
         IntegrationsController(services: services, bodyLimit: limit).addRoutes(to: routes)
+        ImportsController(services: services).addRoutes(to: routes)
+        ErasuresController(services: services).addRoutes(to: routes)
         OAuthAppController(services: services, bodyLimit: limit).addRoutes(to: routes)
         let sessions = SessionsController(services: services, bodyLimit: limit)
         sessions.addRoutes(to: routes)
