@@ -27,7 +27,7 @@ struct Evergrant: AsyncParsableCommand {
                     ConnectionsCommand.self, JobsCommand.self, SchedulesCommand.self, QueuesCommand.self,
                     LimitsCommand.self, PausesCommand.self, WorkersCommand.self,
                 ]),
-            CommandGroup(name: "Moving", subcommands: [ImportCommand.self, EraseCommand.self]),
+            CommandGroup(name: "Moving", subcommands: [ImportCommand.self, ExportCommand.self, EraseCommand.self]),
             CommandGroup(name: "Testing", subcommands: [SandboxCommand.self, BenchCommand.self]),
         ])
 

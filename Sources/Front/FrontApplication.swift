@@ -64,6 +64,7 @@ package struct FrontApplication: Service {
         APIKeysController(services: services, authenticator: authenticator, bodyLimit: limit).addRoutes(to: routes)
         IntegrationsController(services: services, bodyLimit: limit).addRoutes(to: routes)
         ImportsController(services: services).addRoutes(to: routes)
+        ExportsController(services: services, bodyLimit: limit).addRoutes(to: routes)
         ErasuresController(services: services).addRoutes(to: routes)
         OAuthAppController(services: services, bodyLimit: limit).addRoutes(to: routes)
         let sessions = SessionsController(services: services, bodyLimit: limit)
