@@ -3,6 +3,12 @@ import Postgres
 import TestSupport
 import Testing
 
+#if canImport(Glibc)
+    import Glibc
+#else
+    import Musl
+#endif
+
 @Suite(.timeLimit(.minutes(5))) struct `Moving in and out with the tool` {
     private func prepared(_ database: TestDatabase) async throws -> [String: String] {
         let environment = [
@@ -44,6 +50,50 @@ import Testing
             #expect(counted.output.contains("has 1 connections"), "\(counted)")
             let erased = try await run(["erase", "user-2", "--yes"])
             #expect(erased.output.contains("1 connections, unusable from now on"), "\(erased)")
+        }
+    }
+
+    @Test func `an import that was killed goes on when it is run again, and makes each connection once`() async throws {
+        try await withMigratedDatabase { database in
+            let environment = try await prepared(database)
+            let count = 3000
+            let folder = FileManager.default.temporaryDirectory.appending(path: "evergrant-kill-\(UUID().uuidString)")
+            try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+            defer { try? FileManager.default.removeItem(at: folder) }
+            let file = folder.appending(path: "rows.csv")
+            let text =
+                "integration,identity,external_id,field.api_key\n"
+                + (1...count).map { "exa,user-\($0),x\($0),00000000-0000-4000-8000-00000000\(1000 + $0)\n" }.joined()
+            try text.write(to: file, atomically: true, encoding: .utf8)
+            let pool = database.pool()
+            func number(_ sql: String) async throws -> Int64 {
+                try await pool.execute(PostgresStatement("count", sql)).first?.decode(Int64.self) ?? 0
+            }
+            // Once while rows arrive, once while connections are made.
+            for moment in ["select count(*) from evergrant.import_rows", "select count(*) from evergrant.connections"] {
+                let process = Process()
+                process.executableURL = URL(filePath: Program.path)
+                process.arguments = ["import", file.path]
+                process.currentDirectoryURL = folder
+                process.environment = environment.merging([
+                    "PATH": ProcessInfo.processInfo.environment["PATH"] ?? "/usr/bin:/bin", "HOME": folder.path,
+                ]) { own, _ in own }
+                process.standardOutput = FileHandle.nullDevice
+                process.standardError = FileHandle.nullDevice
+                let before = try await number(moment)
+                try process.run()
+                while try await number(moment) == before, process.isRunning {
+                    try await Task.sleep(for: .milliseconds(2))
+                }
+                kill(process.processIdentifier, SIGKILL)
+                process.waitUntilExit()
+            }
+            let ending = try await Program.run(["import", file.path], environment: environment)
+            #expect(ending.status == 0, "\(ending)")
+            #expect(ending.output.contains("done, \(count) imported"), "\(ending)")
+            #expect(try await number("select count(*) from evergrant.imports") == 1)
+            #expect(try await number("select count(*) from evergrant.connections") == Int64(count))
+            #expect(try await number("select count(distinct identity) from evergrant.connections") == Int64(count))
         }
     }
 

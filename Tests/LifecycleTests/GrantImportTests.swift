@@ -252,6 +252,29 @@ private struct Upload: AsyncSequence, Sendable {
         }
     }
 
+    /// `EVERGRANT_TEST_IMPORT_ROWS` sets how many; the time is printed.
+    @Test func `a whole app moves in, first refreshes included, and no grant is lost`() async throws {
+        let count = ProcessInfo.processInfo.environment["EVERGRANT_TEST_IMPORT_ROWS"].flatMap(Int.init) ?? 250
+        try await LifecycleWorld.with { world in
+            let text = try await file(world, count, provider: "strict-family")
+            let start = ContinuousClock.now
+            let done = try await applied(try await receive(text, world, hash: true, piece: 65_536), world)
+            let stored = ContinuousClock.now
+            #expect(done.importedRows == Int64(count))
+            let all = try await connections(world)
+            try await withThrowingTaskGroup(of: RefreshResult.self) { group in
+                for (index, connection) in all.enumerated() {
+                    if index >= 16 { #expect(try await group.next() == .refreshed) }
+                    group.addTask { try await world.refresh(connection) }
+                }
+                for try await result in group { #expect(result == .refreshed) }
+            }
+            print(
+                "import of \(count) grants: stored in \(stored - start), refreshed in \(ContinuousClock.now - stored)")
+            #expect(world.sandbox.state.grants().allSatisfy { $0.alive && $0.replays == 0 && $0.refreshes == 1 })
+        }
+    }
+
     @Test func `first refreshes are paced at the rate that was asked for`() async throws {
         try await LifecycleWorld.with { world in
             let text = try await file(world, 10)
