@@ -18,7 +18,9 @@ struct Evergrant: AsyncParsableCommand {
                 subcommands: [UpCommand.self, FrontCommand.self, SchedulerCommand.self, WorkerCommand.self]),
             CommandGroup(
                 name: "Set-up",
-                subcommands: [MigrateCommand.self, DoctorCommand.self, APIKeysCommand.self, AppsCommand.self]),
+                subcommands: [
+                    MigrateCommand.self, DoctorCommand.self, APIKeysCommand.self, AppsCommand.self, SecretsCommand.self,
+                ]),
             CommandGroup(
                 name: "Looking and repairing",
                 subcommands: [
@@ -26,6 +28,7 @@ struct Evergrant: AsyncParsableCommand {
                     QueuesCommand.self, LimitsCommand.self, PausesCommand.self, WorkersCommand.self,
                     ServerCommand.self,
                 ]),
+            CommandGroup(name: "Moving", subcommands: [ImportCommand.self, ExportCommand.self, EraseCommand.self]),
             CommandGroup(name: "Testing", subcommands: [SandboxCommand.self, BenchCommand.self]),
         ])
 

@@ -29,6 +29,8 @@ package struct SchedulerProcess: Sendable {
         let validations = ValidationPlanner(planner: planner, queue: lifecycle.queue, batch: batch)
         let dispatcher = WebhookDispatcher(pool: lifecycle.pool, queue: lifecycle.queue, configuration: webhooks)
         let revocation = ConnectionRevocation(lifecycle)
+        let imports = GrantImport(lifecycle)
+        let erasure = IdentityErasure(lifecycle)
         let pool = lifecycle.pool
         let server = JournalReplay(lifecycle) { _ in }
         let providers = ProviderHealthMeter(pool: pool)
@@ -53,6 +55,16 @@ package struct SchedulerProcess: Sendable {
                 },
                 PeriodicDuty(name: "plan_revocations", interval: sweepInterval, logger: logger) {
                     try await planner.planRevocations() >= batch
+                },
+                PeriodicDuty(name: "apply_imports", interval: .seconds(1), logger: logger) {
+                    try await imports.apply()
+                },
+                PeriodicDuty(name: "finish_erasures", interval: .seconds(5), logger: logger) {
+                    try await erasure.finish()
+                },
+                PeriodicDuty(name: "sweep_imports", interval: .seconds(60), logger: logger) {
+                    try await imports.sweep()
+                    return false
                 },
                 PeriodicDuty(name: "sequence_events", interval: .milliseconds(150), logger: logger) {
                     try await dispatcher.dispatch(limit: 500) == 500

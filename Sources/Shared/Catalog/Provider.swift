@@ -38,6 +38,7 @@ package struct Provider: Sendable, Identifiable {
     package let revocation: RevocationFacts?
     /// Whose signals about revoked grants are understood; nil: it sends none, or none that is known.
     package let inbound: InboundScheme?
+    package let grants: GrantRules
     package let reach: Reach
     package let sources: [String]
     package let grade: Grade

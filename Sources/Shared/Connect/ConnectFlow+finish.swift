@@ -65,7 +65,7 @@ extension ConnectFlow {
             base + (base.contains("?") ? (base.hasSuffix("?") || base.hasSuffix("&") ? "" : "&") : "?") + query)
     }
 
-    private func heldAnswer(_ session: ConnectSessionRecord) async throws -> ExchangedAnswer? {
+    func heldAnswer(_ session: ConnectSessionRecord) async throws -> ExchangedAnswer? {
         guard let sealed = session.heldGrant, let json = session.heldFacts, let id = session.finishedConnectionID,
             let connection = try await Connections.find(id: id, in: pool)
         else { return nil }

@@ -55,6 +55,7 @@ struct ProviderReader {
         let limits = limits("limits")
         let revocation = RevocationReader(fields, reach: reach).read("revocation", known: known)
         let inbound: InboundScheme? = fields.choice("inbound")
+        let grants = GrantRules(reading: fields)
         let grade: Grade = fields.choice("grade") ?? .unverified
         fields.finish()
         var entry = ProviderEntry(id: id, provider: nil, parameters: parameters, facts: facts)
@@ -65,8 +66,7 @@ struct ProviderReader {
             clientIDParameter: clientID, clientSecretParameter: clientSecret, scopeSeparator: separator,
             scopeParameter: scopeParameter, authorizeExtras: extras, request: request, refresh: refresh, answer: answer,
             facts: facts, replay: replay, canary: canary, verdicts: verdicts, lifetimes: lifetimes, limits: limits,
-            revocation: revocation, inbound: inbound, reach: reach,
-            sources: sources, grade: grade)
+            revocation: revocation, inbound: inbound, grants: grants, reach: reach, sources: sources, grade: grade)
         return entry
     }
 
