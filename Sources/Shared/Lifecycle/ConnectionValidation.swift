@@ -56,6 +56,9 @@ package struct ConnectionValidation: Sendable {
                 credential.tokens, integration: integration, app: app, timeout: services.timings.requestTimeout)
         }
         let finding = try await settle(outcome, of: credential)
+        try await Audit.record(
+            environmentID: record.environmentID, actor: services.owner, action: "validate", connectionID: record.id,
+            in: services.pool)
         Counter(
             label: "validations_total", dimensions: [("integration", record.integration), ("outcome", "\(finding)")]
         ).increment()
