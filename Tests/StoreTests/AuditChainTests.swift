@@ -156,7 +156,8 @@ import Testing
         }
     }
 
-    @Test func `sealers, writers and rollbacks at once leave a chain that verifies, with every row once`() async throws {
+    @Test func `sealers, writers and rollbacks at once leave a chain that verifies, with every row once`() async throws
+    {
         struct Undo: Error {}
         try await AuditWorld.with { world in
             try await withThrowingTaskGroup(of: Void.self) { group in

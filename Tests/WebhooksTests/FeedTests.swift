@@ -30,7 +30,8 @@ import Testing
         }
     }
 
-    @Test func `pruning moves the feed's beginning, stops at what is still to be delivered, and keeps breaks that stand`()
+    @Test
+    func `pruning moves the feed's beginning, stops at what is still to be delivered, and keeps breaks that stand`()
         async throws
     {
         try await WebhookFixture.run(answers: [.status(500)]) { fixture in
@@ -83,7 +84,8 @@ import Testing
         }
     }
 
-    @Test func `a sequencer that dies midway leaves no gap, no repeat and no delivery without its place`() async throws {
+    @Test func `a sequencer that dies midway leaves no gap, no repeat and no delivery without its place`() async throws
+    {
         struct Killed: Error {}
         try await WebhookFixture.run { fixture in
             let endpoint = try await fixture.endpoint(types: ["*"]).endpoint

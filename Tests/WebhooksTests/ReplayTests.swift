@@ -7,7 +7,8 @@ import Testing
 @testable import Webhooks
 
 @Suite(.timeLimit(.minutes(5))) struct ReplayTests {
-    @Test func `a delivery that ended is sent again under its own webhook-id, with a new round of tries`() async throws {
+    @Test func `a delivery that ended is sent again under its own webhook-id, with a new round of tries`() async throws
+    {
         try await WebhookFixture.run(answers: [.status(204), .status(500), .status(204)]) { fixture in
             let made = try await fixture.endpoint(types: ["connection.broken"])
             try await fixture.breakConnection()

@@ -72,8 +72,8 @@ struct EventsController {
     private func types(_ text: String?) throws(HTTPProblem) -> [String]? {
         guard let text else { return nil }
         let types = text.split(separator: ",").map(String.init)
-        if let unknown = types.first(where: { !Events.types.contains($0) && $0 != Events.testType }) ?? (
-            types.isEmpty ? "" : nil)
+        if let unknown = types.first(where: { !Events.types.contains($0) && $0 != Events.testType })
+            ?? (types.isEmpty ? "" : nil)
         {
             throw .invalid(
                 "types", "has \"\(unknown.prefix(64))\", which is none of \(Events.types.joined(separator: ", "))")

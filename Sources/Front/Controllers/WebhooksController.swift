@@ -163,7 +163,8 @@ struct WebhooksController {
         let found = try await find(context)
         let limit = try query.integer("limit", 1...200, default: 50)
         let rows = try await Deliveries.list(
-            environmentID: found.environmentID, endpointID: found.id, state: try query.word("state", DeliveryState.self),
+            environmentID: found.environmentID, endpointID: found.id,
+            state: try query.word("state", DeliveryState.self),
             before: try Cursor.parse(query["cursor"]), limit: limit, in: services.pool)
         return try .page(
             rows.map { try JSONCoding.encode(DeliveryBody($0)) },

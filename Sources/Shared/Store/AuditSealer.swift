@@ -47,8 +47,9 @@ package struct AuditSealer: Sendable {
         var pruned = 0
         for environmentID in try await pool.execute(Self.environmentsStatement).map({ try $0.decode(Int64.self) }) {
             pruned += try await pool.transaction { db in
-                guard let head = try await db.execute(Self.lockStatement, [.int8(environmentID)]).first
-                    .map(AuditHead.init)
+                guard
+                    let head = try await db.execute(Self.lockStatement, [.int8(environmentID)]).first
+                        .map(AuditHead.init)
                 else { return 0 }
                 let seals = try await db.execute(
                     Self.oldSealsStatement,
@@ -178,7 +179,8 @@ package struct AuditSealer: Sendable {
     private static let patienceStatement = PostgresStatement("audit_patience", "set local lock_timeout = '2s'")
     private static let lockTableStatement = PostgresStatement(
         "lock_audit", "lock table evergrant.audit in share mode")
-    private static let greatestStatement = PostgresStatement("audit_greatest", "select coalesce(max(id), 0) from evergrant.audit")
+    private static let greatestStatement = PostgresStatement(
+        "audit_greatest", "select coalesce(max(id), 0) from evergrant.audit")
 
     /// Once a server; reads what the environment has.
     private static let leftStatement = PostgresStatement(

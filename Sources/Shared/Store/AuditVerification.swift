@@ -246,8 +246,10 @@ package struct AuditVerification {
     }
 
     private static func seal(_ row: PostgresRow) throws -> AuditSeal? {
-        let (environmentID, number, previous, hash, floorID, fromXID, fromID, toXID, toID, newestID, endsEra, bytes,
-            sealedAt) = try row.decode(
+        let (
+            environmentID, number, previous, hash, floorID, fromXID, fromID, toXID, toID, newestID, endsEra, bytes,
+            sealedAt
+        ) = try row.decode(
             Int64.self, Int64.self, [UInt8].self, [UInt8].self, Int64.self, Int64.self, Int64.self, Int64.self,
             Int64.self, Int64.self, Bool.self, [UInt8].self, Int64.self)
         guard let entries = AuditSeal.entries(bytes) else { return nil }

@@ -87,7 +87,8 @@ extension Events {
         "list_feeds", "select environment_id from evergrant.feed_heads order by environment_id")
 
     static let insertStatement = PostgresStatement(
-        "insert_event", "insert into evergrant.events (environment_id, type, payload) values ($1, $2, $3) returning uid")
+        "insert_event", "insert into evergrant.events (environment_id, type, payload) values ($1, $2, $3) returning uid"
+    )
 
     /// Index: events_uid_key.
     static let findStatement = PostgresStatement(

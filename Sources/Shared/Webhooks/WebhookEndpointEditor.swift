@@ -40,7 +40,8 @@ package struct WebhookEndpointEditor: Sendable {
         try WebhookEndpointRules.check(url: url, allowsPlainHTTP: configuration.allowsPlainHTTP)
         try WebhookEndpointRules.check(types: types)
         if let change = try await update(
-            name: name, url: url, types: types, environmentID: environmentID, actor: actor) {
+            name: name, url: url, types: types, environmentID: environmentID, actor: actor)
+        {
             return change
         }
         let uid = WebhookEndpoints.newUID()
@@ -60,7 +61,8 @@ package struct WebhookEndpointEditor: Sendable {
         }
         // Another call made it in this moment.
         if let change = try await update(
-            name: name, url: url, types: types, environmentID: environmentID, actor: actor) {
+            name: name, url: url, types: types, environmentID: environmentID, actor: actor)
+        {
             return change
         }
         throw Self.missing(name)
