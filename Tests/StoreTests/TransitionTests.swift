@@ -125,6 +125,41 @@ import Testing
         }
     }
 
+    @Test func `an attempt that ends without a new token set, or is taken over, is in the audit`() async throws {
+        try await withMigratedDatabase { database in
+            let pool = database.pool()
+            let id = try await pool.makeConnection()
+            func update(_ what: String) async throws {
+                try await pool.execute(
+                    PostgresStatement(
+                        "test_\(abs(what.hashValue))", "update evergrant.connections set \(what) where id = $1"),
+                    [.int8(id)])
+            }
+            func mark(_ owner: String, _ kind: String) async throws {
+                try await update(
+                    """
+                    attempt_nonce = gen_random_uuid(), attempt_owner = '\(owner)', attempt_kind = '\(kind)',
+                        attempt_started_at = now(), attempt_deadline = now()
+                    """)
+            }
+            try await mark("worker:1", "refresh")
+            try await mark("worker:2", "refresh")
+            try await update("attempt_nonce = null, state = 'degraded', reason = 'provider_trouble'")
+            // A success moves the generation, and its commit writes the row.
+            try await mark("worker:3", "refresh")
+            try await update("attempt_nonce = null, state = 'active', reason = null, generation = generation + 1")
+            let connection = try await pool.execute(
+                PostgresStatement("test_environment", "select environment_id from evergrant.connections where id = $1"),
+                [.int8(id)])
+            let environmentID = try #require(connection.first).decode(Int64.self)
+            let rows = try await Audit.list(environmentID: environmentID, in: pool)
+            #expect(rows.map(\.actor) == ["worker:2", "worker:1"] && rows.allSatisfy { $0.action == "refresh" })
+            let details = rows.map { String(decoding: $0.details ?? [], as: UTF8.self) }
+            #expect(details[0].contains("failed") && details[0].contains("provider_trouble"))
+            #expect(details[1].contains("taken_over"))
+        }
+    }
+
     @Test func `an unknown state is refused by the table itself`() async throws {
         try await withMigratedDatabase { database in
             let pool = database.pool()
