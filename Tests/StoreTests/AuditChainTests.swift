@@ -286,6 +286,35 @@ import Testing
         }
     }
 
+    @Test func `sealing and listing read the order's index, with statistics and without`() async throws {
+        try await AuditWorld.with { world in
+            try await world.run(
+                """
+                insert into evergrant.audit (environment_id, actor, action, xid)
+                select \(world.environmentID), 'cli', 'export', n from generate_series(1, 20000) n
+                """)
+            let next = """
+                explain select id from evergrant.audit a where a.environment_id = 1 and a.id > 0
+                    and (a.xid, a.id) > (19990, 1) and a.xid < pg_snapshot_xmin(pg_current_snapshot())::text::bigint
+                order by a.xid, a.id limit 100
+                """
+            let list = """
+                explain select id from evergrant.audit a where a.environment_id = 1 and (a.xid, a.id) < (19990, 1)
+                order by a.xid desc, a.id desc limit 100
+                """
+            for analyze in [false, true] {
+                if analyze { try await world.run("analyze evergrant.audit") }
+                for sql in [next, list] {
+                    let plan = try await world.pool.execute(PostgresStatement("test_\(abs(sql.hashValue))", sql))
+                        .map { try $0.decode(String.self) }.joined(separator: "\n")
+                    #expect(plan.contains("audit_in_order") && !plan.contains("Seq Scan"), "\(plan)")
+                    // Without statistics it expects few rows, and may sort these.
+                    if analyze { #expect(!plan.contains("Sort"), "\(plan)") }
+                }
+            }
+        }
+    }
+
     @Test func `the list goes page by page, newest first, and filters`() async throws {
         try await AuditWorld.with { world in
             try await world.write(5)
