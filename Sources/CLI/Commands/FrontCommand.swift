@@ -55,6 +55,7 @@ extension FrontSettings {
         options.maximumBodyBytes = maximumBodyBytes
         options.keyCacheLife = keyCacheLife
         options.callsPerConnection = callsPerConnection
+        options.feedWait = feedWait
         options.passthroughTimeout = passthroughTimeout
         return options
     }

@@ -64,6 +64,10 @@ extension ConnectFlow {
             throw try await whyNotClaimed(session)
         }
         do {
+            // Before it is sent, so that one that fails is on record too: it uses the client secret.
+            try await Audit.record(
+                environmentID: session.environmentID, actor: "session:\(session.uid)", action: "exchange",
+                connectionID: nil, details: Array(#"{"integration":"\#(integration.id)"}"#.utf8), in: pool)
             let startedAt = Date()
             let outcome = await oauth.exchange(
                 code: code, callback: parameters, codeVerifier: secrets.verifier.map { Secret($0) },

@@ -64,6 +64,9 @@ package enum MetricsTable {
         row(
             "webhook_attempt_duration_seconds", "histogram", [], "worker",
             "From the start of a try to the head of its answer."),
+        row(
+            "audit_unsealed_seconds", "gauge", [], "scheduler",
+            "Age of the oldest row of the audit that no seal covers yet."),
         row("jobs_settled_total", "counter", ["kind", "outcome"], "worker", "Jobs by what came of a run."),
         row("job_duration_seconds", "histogram", ["kind"], "worker", "Time in a job's handler."),
         row(
