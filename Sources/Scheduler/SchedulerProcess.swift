@@ -19,9 +19,10 @@ package struct SchedulerProcess: Sendable {
     /// - Parameters:
     ///   - sweepInterval: between two looks for connections that are due.
     ///   - batch: connections planned by one statement.
+    ///   - campaigns: how much of campaigns is at work at a time, and how long their members are kept.
     package init(
         lifecycle: LifecycleServices, connect: ConnectFlow, webhooks: WebhookConfiguration, sweepInterval: Duration,
-        batch: Int, observer configuration: WorkerObserverConfiguration = WorkerObserverConfiguration()
+        batch: Int, campaigns: CampaignLimits = CampaignLimits(), observer configuration: WorkerObserverConfiguration = WorkerObserverConfiguration()
     ) {
         let logger = lifecycle.logger
         let planner = LifecyclePlanner(lifecycle, batch: batch)
@@ -60,6 +61,7 @@ package struct SchedulerProcess: Sendable {
                     return false
                 },
             ]
+            + CampaignConductor(planner: CampaignPlanner(lifecycle, limits: campaigns)).duties(logger: logger)
             + JobHousekeeper(
                 maintenance: QueueMaintenance(pool: lifecycle.pool, logger: logger), queue: lifecycle.queue
             ).duties(logger: logger)

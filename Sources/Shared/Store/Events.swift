@@ -31,7 +31,7 @@ package enum Events {
     /// What an endpoint gets that names no types: what an app must act upon or show.
     package static let told = [
         "connection.created", "connection.broken", "connection.recovered", "connection.expiring", "connection.deleted",
-        "connection.revoked",
+        "connection.revoked", "connection.reconnect_requested",
     ]
 
     /// Sent by hand to one endpoint, to see whether it works. It reaches no other.

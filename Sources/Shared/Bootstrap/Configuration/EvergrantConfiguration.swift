@@ -19,6 +19,7 @@ package struct EvergrantConfiguration: Sendable {
     package var front: FrontSettings
     package var worker: WorkerConfiguration
     package var scheduler: SchedulerConfiguration
+    package var campaigns: CampaignLimits
     package var escrow: EscrowConfiguration
     package var connect: ConnectLimits
     package var egress: EgressConfiguration
@@ -30,7 +31,7 @@ package struct EvergrantConfiguration: Sendable {
     package static let rows =
         DatabaseConfiguration.rows + KeyringConfiguration.rows + FrontSettings.rows + ConnectSettings.rows
         + WorkerConfiguration.rows
-        + SchedulerConfiguration.rows + EscrowConfiguration.rows + LifecycleSettings.rows
+        + SchedulerConfiguration.rows + CampaignSettings.rows + EscrowConfiguration.rows + LifecycleSettings.rows
         + EgressSettings.rows + WebhookSettings.rows + CatalogConfiguration.rows + LogConfiguration.rows
 
     /// Reads all of it.
@@ -43,6 +44,7 @@ package struct EvergrantConfiguration: Sendable {
         front = FrontSettings(reading: reader)
         worker = WorkerConfiguration(reading: reader)
         scheduler = SchedulerConfiguration(reading: reader)
+        campaigns = CampaignLimits(reading: reader)
         escrow = EscrowConfiguration(reading: reader)
         connect = ConnectLimits(reading: reader)
         egress = EgressConfiguration(reading: reader)
