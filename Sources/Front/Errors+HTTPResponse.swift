@@ -23,6 +23,8 @@ extension HTTPProblem {
         case let error as FormError:
             self = .invalid(error.faults.map { Fault(field: $0.item, problem: "\($0.problem); \($0.repair)") })
         case let error as CredentialError: self.init(error)
+        case let error as CampaignError:
+            self = HTTPProblem(.conflict, error.code.rawValue, Self.sentence(error.description), hint: error.hint)
         case let error as EgressFailure: self.init(error)
         case let error as PostgresError: self.init(error)
         case let error as QueueError where error.code == .invalid:

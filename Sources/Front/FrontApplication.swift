@@ -70,6 +70,7 @@ package struct FrontApplication: Service {
         JobsController(services: services, bodyLimit: limit).addRoutes(to: routes)
         QueuesController(services: services).addRoutes(to: routes)
         LimitsController(services: services, bodyLimit: limit).addRoutes(to: routes)
+        CampaignsController(services: services, bodyLimit: limit).addRoutes(to: routes)
         SchedulesController(services: services, bodyLimit: limit).addRoutes(to: routes)
         try ConnectPages(services: services, options: options, renderer: renderer).addRoutes(to: router)
         AssetRoutes(assets: renderer.assets, catalog: services.catalog).addRoutes(to: router)

@@ -82,7 +82,7 @@ struct CampaignWorld: Sendable {
             let isIdle = try await admitted().isEmpty
             if count == 0 && isIdle { break }
         }
-        _ = try await planner.tend()
+        try await planner.admit()
     }
 
     func members(_ campaign: CampaignSight, _ outcome: CampaignOutcome) async throws -> [CampaignMemberRecord] {
