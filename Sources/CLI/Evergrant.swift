@@ -22,7 +22,8 @@ struct Evergrant: AsyncParsableCommand {
             CommandGroup(
                 name: "Looking and repairing",
                 subcommands: [
-                    ConnectionsCommand.self, CampaignsCommand.self, JobsCommand.self, SchedulesCommand.self, QueuesCommand.self,
+                    ConnectionsCommand.self, CampaignsCommand.self, JobsCommand.self, SchedulesCommand.self,
+                    QueuesCommand.self,
                     LimitsCommand.self, PausesCommand.self, WorkersCommand.self,
                 ]),
             CommandGroup(name: "Testing", subcommands: [SandboxCommand.self, BenchCommand.self]),

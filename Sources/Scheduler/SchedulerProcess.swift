@@ -22,7 +22,8 @@ package struct SchedulerProcess: Sendable {
     ///   - campaigns: how much of campaigns is at work at a time, and how long their members are kept.
     package init(
         lifecycle: LifecycleServices, connect: ConnectFlow, webhooks: WebhookConfiguration, sweepInterval: Duration,
-        batch: Int, campaigns: CampaignLimits = CampaignLimits(), observer configuration: WorkerObserverConfiguration = WorkerObserverConfiguration()
+        batch: Int, campaigns: CampaignLimits = CampaignLimits(),
+        observer configuration: WorkerObserverConfiguration = WorkerObserverConfiguration()
     ) {
         let logger = lifecycle.logger
         let planner = LifecyclePlanner(lifecycle, batch: batch)

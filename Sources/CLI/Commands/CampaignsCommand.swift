@@ -190,18 +190,19 @@ struct CampaignsCommand: AsyncParsableCommand {
                 var rows: [Row] = []
                 var place = after
                 while rows.count < limit {
+                    let wanted = min(1000, limit - rows.count)
                     guard
                         let page = try await Campaigns.members(
                             uid: target.campaign, environmentID: environment.id,
                             outcomes: outcome.flatMap(CampaignOutcome.init).map { [$0] } ?? CampaignOutcome.allCases,
-                            after: place, limit: min(1000, limit - rows.count), in: pool)
+                            after: place, limit: wanted, in: pool)
                     else { throw target.unknown() }
                     rows += page.map {
                         Row(
                             place: $0.place, subject: $0.subject, id: $0.publicID, integration: $0.integration,
                             identity: $0.identity, outcome: $0.outcome.rawValue, detail: $0.detail, endedAt: $0.endedAt)
                     }
-                    guard let last = page.last, page.count == min(1000, limit - rows.count + page.count) else { break }
+                    guard let last = page.last, page.count == wanted else { break }
                     place = last.place
                 }
                 var table = TextTable("PLACE", "MEMBER", "INTEGRATION", "IDENTITY", "OUTCOME", "WHY", "ENDED")

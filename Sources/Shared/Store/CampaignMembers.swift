@@ -61,7 +61,8 @@ package enum CampaignMembers {
         let (uid, action, environment, subject, id, generation, reopens, verdict) = try row.decode(
             String.self, String.self, Int64.self, String.self, Int64.self, Int64?.self, Bool.self, String.self)
         return BegunMember(
-            campaign: uid, action: try ConnectionRecord.known(action, "action"), environmentID: environment, subject: subject,
+            campaign: uid, action: try ConnectionRecord.known(action, "action"), environmentID: environment,
+            subject: subject,
             subjectID: id, generation: generation, reopens: reopens,
             verdict: try ConnectionRecord.known(verdict, "verdict"))
     }
@@ -88,7 +89,9 @@ package enum CampaignMembers {
     package static func tellReconnect(campaign: Int64, place: Int64, in db: any PostgresQuerying) async throws
         -> (told: Int, skipped: Int)
     {
-        guard let row = try await db.execute(tellStatement, [.int8(campaign), .int8(place)]).first else { return (0, 0) }
+        guard let row = try await db.execute(tellStatement, [.int8(campaign), .int8(place)]).first else {
+            return (0, 0)
+        }
         let (told, skipped) = try row.decode(Int.self, Int.self)
         return (told, skipped)
     }
