@@ -99,6 +99,7 @@ declare
     before int[];
     after int[];
 begin
+    if a is null then return null; end if;
     foreach w in array words loop
         before := array(select g from generate_series(0, length(w)) g);
         for i in 1..length(a) loop
