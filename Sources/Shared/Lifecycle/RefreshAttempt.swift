@@ -44,8 +44,8 @@ package enum RefreshResult: Sendable, Equatable {
 
 /// Makes attempts to refresh.
 package struct RefreshAttempts: Sendable {
-    private let services: LifecycleServices
-    private let keeper: AnswerKeeper
+    let services: LifecycleServices
+    let keeper: AnswerKeeper
 
     package init(_ services: LifecycleServices) {
         self.services = services
@@ -160,7 +160,7 @@ package struct RefreshAttempts: Sendable {
             attempt.marked, .appFault, exactly: services.timings.quarantineProbe, countsFailure: false)
     }
 
-    private func send(
+    func send(
         _ attempt: PreparedAttempt, token: TokenSet, source: TokenSource, sendBy: BootInstant
     ) async throws -> RefreshResult {
         let marked = attempt.marked
@@ -223,187 +223,6 @@ package struct RefreshAttempts: Sendable {
             }
         }
         return kept == nil ? .ambiguous : .refreshed
-    }
-
-    // MARK: Verdicts
-
-    private func judge(
-        _ refusal: ProviderRefusal, _ attempt: PreparedAttempt, source: TokenSource
-    ) async throws -> RefreshResult {
-        let marked = attempt.marked
-        let mayBeOurs = marked.ambiguousSince != nil && attempt.rule.canLoseRotation
-        switch refusal.verdict {
-        case .certainlyRevoked:
-            return try await end(marked, .broken, mayBeOurs ? .rotationLost : .revoked)
-        case .needsUser:
-            return try await end(marked, .broken, .needsUser)
-        case .appFault:
-            let ended = try await services.pool.transaction { transaction in
-                _ = try await Quarantine.begin(
-                    appID: attempt.appAtMark.id, reason: refusal.sample.code ?? "HTTP \(refusal.sample.status)",
-                    probeIn: services.timings.quarantineProbe, in: transaction)
-                return try await Attempts.end(
-                    marked.mark, grantID: marked.grantID, generation: marked.generation,
-                    as: AttemptEnding(
-                        state: marked.state == .active ? .degraded : marked.state, reason: .appFault,
-                        nextAttemptIn: services.timings.quarantineProbe, countsFailure: false),
-                    in: transaction)
-            }
-            return ended ? .trouble(.appFault, retryIn: services.timings.quarantineProbe) : .notMarked
-        case .providerTrouble(let retryAfter):
-            return try await endInTrouble(marked, .providerTrouble, retryAfter: retryAfter)
-        case .unknown:
-            Counter(label: "answers_unclassified_total", dimensions: [("provider", marked.provider)]).increment()
-            note(marked, "unclassified answer", "\(refusal.sample)", level: .warning)
-            return try await endInTrouble(marked, .unclassified, retryAfter: nil)
-        case .dead:
-            if let result = try await tryAnother(attempt, after: source) { return result }
-            if marked.state == .suspected || marked.state == .broken {
-                return try await end(marked, .broken, mayBeOurs ? .rotationLost : .refused)
-            }
-            let wait = mayBeOurs ? .zero : services.timings.confirmAfter
-            let ended = try await Attempts.end(
-                marked.mark, grantID: marked.grantID, generation: marked.generation,
-                as: AttemptEnding(
-                    state: .suspected, reason: mayBeOurs ? .rotationLost : .refused, nextAttemptIn: wait),
-                in: services.pool)
-            return ended ? .refused(.suspected, mayBeOurs ? .rotationLost : .refused) : .notMarked
-        }
-    }
-
-    /// After a refusal: the alternates, newest first, then the previous token where its class allows. Each is a send
-    /// of its own under the same, renewed mark. Nil when nothing is left to present.
-    private func tryAnother(
-        _ attempt: PreparedAttempt, after source: TokenSource
-    ) async throws -> RefreshResult? {
-        let marked = attempt.marked
-        guard source != .previous else { return nil }
-        let alternates = try await Alternates.unpresented(
-            connectionID: marked.mark.connectionID, grantID: marked.grantID, in: services.pool)
-        var next: (TokenSet, TokenSource)?
-        if let alternate = alternates.first {
-            try await Alternates.markPresented(id: alternate.id, in: services.pool)
-            let opened = try await services.vault.open(
-                alternate.sealed,
-                .alternateTokens(environmentID: marked.environmentID, uid: marked.uid, nonce: alternate.nonce))
-            next = (try TokenSet(plaintext: opened), .alternate)
-        } else if let previous = marked.previousSealed, let generation = marked.previousGeneration,
-            attempt.rule.allowsPrevious(issuedAt: marked.issuedAt, now: marked.startedAt)
-        {
-            let opened = try await services.vault.open(
-                previous,
-                .connectionTokens(environmentID: marked.environmentID, uid: marked.uid, generation: generation))
-            let tokens = try TokenSet(plaintext: opened)
-            if tokens.refreshToken != attempt.tokens.refreshToken { next = (tokens, .previous) }
-        }
-        guard let (tokens, nextSource) = next, tokens.refreshToken != nil else { return nil }
-        let sendBy = BootInstant.now().advanced(by: services.timings.sendWithin)
-        guard try await Attempts.renew(marked.mark, length: services.timings.attemptLength, in: services.pool) else {
-            return .notMarked
-        }
-        return try await send(attempt, token: tokens, source: nextSource, sendBy: sendBy)
-    }
-
-    // MARK: Endings
-
-    private func end(_ marked: MarkedAttempt, _ state: ConnectionState, _ reason: ConnectionReason) async throws
-        -> RefreshResult
-    {
-        let ended = try await Attempts.end(
-            marked.mark, grantID: marked.grantID, generation: marked.generation,
-            as: AttemptEnding(state: state, reason: reason, nextAttemptIn: nil), in: services.pool)
-        return ended ? .refused(state, reason) : .notMarked
-    }
-
-    /// Harm `app`: the token is never presented again.
-    private func lose(_ marked: MarkedAttempt) async throws -> RefreshResult {
-        try await end(marked, .broken, .rotationLost)
-    }
-
-    private func endNotRefreshable(_ marked: MarkedAttempt) async throws -> RefreshResult {
-        _ = try await Attempts.end(
-            marked.mark, grantID: marked.grantID, generation: marked.generation,
-            as: AttemptEnding(state: marked.state, reason: nil, nextAttemptIn: nil, countsFailure: false),
-            in: services.pool)
-        return .notRefreshable
-    }
-
-    private func endInTrouble(
-        _ marked: MarkedAttempt, _ reason: ConnectionReason, retryAfter: Duration? = nil, exactly: Duration? = nil,
-        countsFailure: Bool = true
-    ) async throws -> RefreshResult {
-        let wait = exactly ?? max(retryAfter ?? .zero, services.timings.backoff.delay(failures: marked.failures + 1))
-        let state: ConnectionState = marked.state == .active ? .degraded : marked.state
-        let ended = try await Attempts.end(
-            marked.mark, grantID: marked.grantID, generation: marked.generation,
-            as: AttemptEnding(
-                state: state, reason: state == .degraded ? reason : nil, nextAttemptIn: wait,
-                countsFailure: countsFailure), in: services.pool)
-        return ended ? .trouble(reason, retryIn: wait) : .notMarked
-    }
-
-    private func leaveOpen(_ attempt: PreparedAttempt, _ ambiguity: ProviderAmbiguity) async throws -> RefreshResult {
-        let marked = attempt.marked
-        let hasEnded = ambiguity.sample != nil
-        let backoff = max(
-            ambiguity.retryAfter ?? .zero, services.timings.backoff.delay(failures: marked.failures + 1))
-        // Nothing of this request is under way any more, and a repeat does no harm: an ordinary failure.
-        if hasEnded && attempt.rule.replayClass == .replayable {
-            return try await endInTrouble(marked, .providerTrouble, exactly: backoff)
-        }
-        let wait: Duration
-        switch attempt.rule.replayClass {
-        case .replayable, .untilUsed: wait = hasEnded ? backoff : services.timings.attemptLength
-        case .windowed: wait = hasEnded ? min(backoff, attempt.rule.length / 4) : attempt.rule.length
-        case .strict: wait = services.timings.attemptLength
-        }
-        // `strict` waits longer: recovery sees to it, and watches the mark meanwhile.
-        _ = try await Attempts.leaveOpen(marked.mark, recoverIn: wait, in: services.pool)
-        return .ambiguous
-    }
-
-    private func note(_ marked: MarkedAttempt, _ what: String, _ detail: String, level: Logger.Level) {
-        services.logger.log(
-            level: level, "refresh: \(what)",
-            metadata: [
-                "connection": "\(marked.mark.connectionID)", "provider": "\(marked.provider)", "detail": "\(detail)",
-            ])
-    }
-
-    private func count<Success>(_ marked: MarkedAttempt, _ outcome: ProviderOutcome<Success>) {
-        let name =
-            switch outcome {
-            case .success: "success"
-            case .refused(let refusal): refusal.verdict.name
-            case .notSent: "not_sent"
-            case .ambiguous: "ambiguous"
-            }
-        Counter(label: "refreshes_total", dimensions: [("provider", marked.provider), ("outcome", name)]).increment()
-    }
-}
-
-/// Which token an attempt presents.
-private enum TokenSource: Sendable {
-    case current, alternate, previous
-}
-
-/// A marked connection with everything opened and looked up.
-private struct PreparedAttempt: Sendable {
-    let marked: MarkedAttempt
-    let integration: Integration
-    let provider: Provider
-    let appAtMark: AppAtMark
-    let app: OAuthApp
-    let tokens: TokenSet
-    let rule: ReplayRule
-
-    /// What the journal keeps of an intent: which generation of which grant may have been presented.
-    func intent() throws -> [UInt8] {
-        Array(
-            try JSONEncoder().encode([
-                "connection": "\(marked.mark.connectionID)", "grant": marked.grantID.uuidString,
-                "generation": "\(marked.generation)",
-            ]))
     }
 }
 
