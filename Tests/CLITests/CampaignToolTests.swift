@@ -61,7 +61,9 @@ import Testing
             #expect(try await run(["list"]).output.contains("finished"))
             let ended = try await run(["cancel", String(id)])
             #expect(ended.status == 64 && ended.errors.contains("finished"), "\(ended.errors)")
-            let rest = try await run(["start", "refresh", "--of", String(id), "--outcome", "trouble", "--state", "broken"])
+            let rest = try await run([
+                "start", "refresh", "--of", String(id), "--outcome", "trouble", "--state", "broken",
+            ])
             #expect(rest.output.contains("would work on 1"), "\(rest.output)\(rest.errors)")
         }
     }

@@ -37,7 +37,9 @@ import Testing
         }
     }
 
-    @Test func `a campaign is previewed, started once for its key, followed, paused, resumed and cancelled`() async throws {
+    @Test func `a campaign is previewed, started once for its key, followed, paused, resumed and cancelled`()
+        async throws
+    {
         try await FrontWorld.with { world in
             try await fill(world, 5)
             let preview = try await world.call(
@@ -119,7 +121,8 @@ import Testing
             ]
             for (body, words) in refused {
                 let answer = try await world.call("POST", "/v1/campaigns", body)
-                #expect(answer.status == 400 && (words.isEmpty || answer.text.contains(words)), "\(body): \(answer.text)")
+                #expect(
+                    answer.status == 400 && (words.isEmpty || answer.text.contains(words)), "\(body): \(answer.text)")
             }
             #expect(try await world.call("GET", "/v1/campaigns").rows.isEmpty)
             #expect(try await world.call("GET", "/v1/campaigns/cmp_x/members?outcome=lost").status == 400)

@@ -28,7 +28,8 @@ import Testing
             struct Undone: Error {}
             await #expect(throws: Undone.self) {
                 try await world.app.transaction { transaction in
-                    _ = try await world.ask("select evergrant.start_campaign(\(order))", as: String.self, in: transaction)
+                    _ = try await world.ask(
+                        "select evergrant.start_campaign(\(order))", as: String.self, in: transaction)
                     throw Undone()
                 }
             }
