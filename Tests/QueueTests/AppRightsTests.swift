@@ -92,7 +92,8 @@ import Testing
                 select string_agg(p.proname, ' ' order by p.proname) from pg_proc p
                 where p.pronamespace = 'evergrant'::regnamespace and has_function_privilege(p.oid, 'execute')
                 """, as: String.self)
-            #expect(open == "campaign cancel control_campaign enqueue enqueue_many job queue_depth retry start_campaign")
+            #expect(
+                open == "campaign cancel control_campaign enqueue enqueue_many job queue_depth retry start_campaign")
             let relations = try await world.ask(
                 """
                 select count(*) from pg_class c where c.relnamespace = 'evergrant'::regnamespace
