@@ -24,9 +24,10 @@ struct Evergrant: AsyncParsableCommand {
             CommandGroup(
                 name: "Looking and repairing",
                 subcommands: [
-                    ConnectionsCommand.self, ProvidersCommand.self, EventsCommand.self, WebhooksCommand.self,
-                    AuditCommand.self, JobsCommand.self, SchedulesCommand.self, QueuesCommand.self,
-                    LimitsCommand.self, PausesCommand.self, WorkersCommand.self, ServerCommand.self,
+                    ConnectionsCommand.self, CampaignsCommand.self, ProvidersCommand.self, EventsCommand.self,
+                    WebhooksCommand.self, AuditCommand.self, JobsCommand.self, SchedulesCommand.self,
+                    QueuesCommand.self, LimitsCommand.self, PausesCommand.self, WorkersCommand.self,
+                    ServerCommand.self,
                 ]),
             CommandGroup(name: "Moving", subcommands: [ImportCommand.self, ExportCommand.self, EraseCommand.self]),
             CommandGroup(name: "Testing", subcommands: [SandboxCommand.self, BenchCommand.self]),

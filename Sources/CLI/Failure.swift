@@ -11,6 +11,7 @@ import Postgres
 import Queue
 import Sandbox
 import Schema
+import Store
 import Vault
 
 /// How a command ends that could not do its work: one sentence on standard error that names the item and the repair,
@@ -27,6 +28,7 @@ enum Failure {
         case let error as SchemaError: ("schema: \(error)", EX_CONFIG)
         case let error as InvalidValue: ("\(error)", EX_USAGE)
         case let error as ClientSecretRotation.Refusal: ("\(error); \(error.repair)", EX_DATAERR)
+        case let error as CampaignError: ("\(error)\(error.hint.map { "; \($0)" } ?? "")", EX_USAGE)
         case let error as PostgresError: database(error)
         case let error as EmbeddedPostgresError: ("\(error)", EX_UNAVAILABLE)
         case let error as PortInUse: ("\(error)", EX_UNAVAILABLE)

@@ -27,6 +27,8 @@ extension HTTPProblem {
                 error.code == .noApp ? .notFound : .conflict, error.code.rawValue, Self.sentence(error.description),
                 hint: error.repair)
         case let error as CredentialError: self.init(error)
+        case let error as CampaignError:
+            self = HTTPProblem(.conflict, error.code.rawValue, Self.sentence(error.description), hint: error.hint)
         case let error as EgressFailure: self.init(error)
         case let error as PostgresError: self.init(error)
         case let error as QueueError where error.code == .invalid:

@@ -79,6 +79,7 @@ package struct FrontApplication: Service {
         QueuesController(services: services).addRoutes(to: routes)
         LimitsController(services: services, bodyLimit: limit).addRoutes(to: routes)
         ProviderHealthController(services: services, bodyLimit: limit).addRoutes(to: routes)
+        CampaignsController(services: services, bodyLimit: limit).addRoutes(to: routes)
         SchedulesController(services: services, bodyLimit: limit).addRoutes(to: routes)
         try ConnectPages(services: services, options: options, renderer: renderer).addRoutes(to: router)
         InboundController(services: services).addRoutes(to: router)

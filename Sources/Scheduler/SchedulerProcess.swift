@@ -20,11 +20,13 @@ package struct SchedulerProcess: Sendable {
     /// - Parameters:
     ///   - sweepInterval: between two looks for connections that are due.
     ///   - batch: connections planned by one statement.
+    ///   - campaigns: how much of campaigns is at work at a time, and how long their members are kept.
     ///   - sealInterval: between two seals of the audit.
     ///   - keepAudit: how long rows of the audit stay.
     package init(
         lifecycle: LifecycleServices, connect: ConnectFlow, webhooks: WebhookConfiguration, sweepInterval: Duration,
-        batch: Int, sealInterval: Duration = .seconds(5), keepAudit: Duration = .seconds(400 * 86_400),
+        batch: Int, campaigns: CampaignLimits = CampaignLimits(), sealInterval: Duration = .seconds(5),
+        keepAudit: Duration = .seconds(400 * 86_400),
         observer configuration: WorkerObserverConfiguration = WorkerObserverConfiguration()
     ) {
         let logger = lifecycle.logger
@@ -105,6 +107,7 @@ package struct SchedulerProcess: Sendable {
                     return false
                 },
             ]
+            + CampaignConductor(planner: CampaignPlanner(lifecycle, limits: campaigns)).duties(logger: logger)
             + JobHousekeeper(
                 maintenance: QueueMaintenance(pool: lifecycle.pool, logger: logger), queue: lifecycle.queue
             ).duties(logger: logger)

@@ -28,6 +28,7 @@ package struct WorkerProcess: Sendable {
             RefreshHandler(attempts: attempts), RecoverHandler(attempts: attempts),
             ValidateHandler(validation: ConnectionValidation(lifecycle, refresher: refresher)),
             RevokeHandler(revocation: ConnectionRevocation(lifecycle)),
+            CampaignHandler(work: CampaignWork(lifecycle, refresher: refresher)),
             DeliverWebhookHandler(
                 pool: lifecycle.pool, queue: lifecycle.queue, vault: lifecycle.vault, egress: egress,
                 configuration: webhooks, logger: lifecycle.logger),

@@ -85,14 +85,15 @@ import Testing
         }
     }
 
-    @Test func `the app's login reaches six functions and nothing else in the schema`() async throws {
+    @Test func `the app's login reaches nine functions and nothing else in the schema`() async throws {
         try await withApp { world async throws in
             let open = try await world.ask(
                 """
                 select string_agg(p.proname, ' ' order by p.proname) from pg_proc p
                 where p.pronamespace = 'evergrant'::regnamespace and has_function_privilege(p.oid, 'execute')
                 """, as: String.self)
-            #expect(open == "cancel enqueue enqueue_many job queue_depth retry")
+            #expect(
+                open == "campaign cancel control_campaign enqueue enqueue_many job queue_depth retry start_campaign")
             let relations = try await world.ask(
                 """
                 select count(*) from pg_class c where c.relnamespace = 'evergrant'::regnamespace
@@ -113,7 +114,8 @@ import Testing
                 select array_agg(format('select evergrant.%I(%s)', proname, (
                     select string_agg(format('null::%s', format_type(t, null)), ', ') from unnest(proargtypes::oid[]) t)))
                 from pg_proc where pronamespace = 'evergrant'::regnamespace and prorettype <> 'trigger'::regtype
-                and proname not in ('cancel', 'enqueue', 'enqueue_many', 'job', 'queue_depth', 'retry')
+                and proname not in ('campaign', 'cancel', 'control_campaign', 'enqueue', 'enqueue_many', 'job',
+                    'queue_depth', 'retry', 'start_campaign')
                 """, as: [String].self)
             #expect(names.count > 30 && calls.count > 20)
             for sql in names + calls { #expect(try await world.refusal(sql)?.sqlState == "42501", "\(sql)") }

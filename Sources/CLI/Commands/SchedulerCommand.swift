@@ -17,7 +17,8 @@ struct SchedulerCommand: AsyncParsableCommand {
             let scheduler = SchedulerProcess(
                 lifecycle: parts.lifecycle, connect: parts.connect, webhooks: configuration.webhooks,
                 sweepInterval: settings.sweepInterval, batch: settings.sweepBatch,
-                sealInterval: settings.sealInterval, keepAudit: settings.keepAudit)
+                campaigns: configuration.campaigns, sealInterval: settings.sealInterval,
+                keepAudit: settings.keepAudit)
             let admin = try AdminListener.services(
                 parts, host: settings.adminHost, port: settings.adminPort, setting: "scheduler.admin_port")
             try await serve(admin + scheduler.services())

@@ -20,7 +20,7 @@ struct TextTable {
     }
 
     /// Text from outside must not move the cursor or forge a row.
-    private static func plain(_ cell: String) -> String {
+    static func plain(_ cell: String) -> String {
         String(cell.map { $0.unicodeScalars.contains { $0.value < 0x20 || $0.value == 0x7F } ? "\u{FFFD}" : $0 })
     }
 }

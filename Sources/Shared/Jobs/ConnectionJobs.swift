@@ -61,3 +61,18 @@ package struct DeliverWebhook: JobArguments {
 
     package var uniqueKey: String { "deliver:\(delivery)" }
 }
+
+/// One member of a campaign. Made by schedulers alone: it names rows that nobody else may choose.
+package struct CampaignMemberJob: JobArguments {
+    package static let kind = "campaign.member"
+    package let campaign: Int64
+    package let place: Int64
+
+    package init(campaign: Int64, place: Int64) {
+        self.campaign = campaign
+        self.place = place
+    }
+
+    /// At most one job for a member, however often it is admitted.
+    package var uniqueKey: String { "\(campaign)/\(place)" }
+}

@@ -14,7 +14,7 @@ package protocol SchedulableArguments: JobArguments {
     var subject: JobSubject { get }
 }
 
-/// Every kind of job there is.
+/// Every kind of job that an operator may schedule: all but `campaign.member`, whose rows are its campaign's to choose.
 package enum JobKinds {
     private static let all: [any SchedulableArguments.Type] = [
         RefreshConnection.self, RecoverAttempt.self, ValidateConnection.self, RevokeConnection.self,

@@ -39,6 +39,17 @@ package struct ConnectionRevocation: Sendable {
         return record
     }
 
+    /// Moves the connection to `revoking` without a job: the caller makes the first attempt itself. Should it die before,
+    /// the scheduler finds the row after `claim`.
+    package func begin(id: Int64, environmentID: Int64, actor: String, claim: Duration) async throws {
+        try await services.pool.transaction { transaction in
+            guard let gone = try await Connections.requestDeletion(id: id, in: transaction) else { return }
+            try await Revocations.claim(connectionID: gone.id, for: claim, in: transaction)
+            try await Audit.record(
+                environmentID: environmentID, actor: actor, action: "delete", connectionID: gone.id, in: transaction)
+        }
+    }
+
     /// One attempt to revoke. The row owns the retry: an attempt that fails sets the next one.
     /// - Returns: how long until the next attempt; nil when the connection is done, or not to be revoked.
     package func attempt(connectionID: Int64) async throws -> Duration? {

@@ -38,6 +38,11 @@ package enum Revocations {
         }
     }
 
+    /// Keeps schedulers from a connection in `revoking` for so long: its attempt is being made.
+    package static func claim(connectionID: Int64, for length: Duration, in db: any PostgresQuerying) async throws {
+        try await db.execute(claimOneStatement, [.int8(connectionID), .float8(length.seconds)])
+    }
+
     /// How many other connections hold the same grant at the provider: same OAuth app and account, not being revoked.
     package static func livingSiblings(connectionID: Int64, in db: any PostgresQuerying) async throws -> Int {
         try await db.execute(siblingsStatement, [.int8(connectionID)]).first?.decode(Int.self) ?? 0
@@ -90,6 +95,13 @@ package enum Revocations {
             order by next_attempt_at limit $1 for update skip locked)
         update evergrant.connections c set next_attempt_at = now() + make_interval(secs => $2) from due
         where c.id = due.id returning c.id, c.environment_id
+        """)
+
+    private static let claimOneStatement = PostgresStatement(
+        "claim_revocation",
+        """
+        update evergrant.connections set next_attempt_at = now() + make_interval(secs => $2)
+        where id = $1 and state = 'revoking'
         """)
 
     /// Index: connections_of_account.

@@ -111,6 +111,21 @@ package final class CredentialVault: Sendable {
         }
     }
 
+    /// Seals anew under the newest data key of the environment what an older one sealed for this place. Asks the database
+    /// which key is the newest: another process may have made it a moment ago.
+    /// - Returns: nil when it is sealed under that key already.
+    /// - Throws: ``VaultError`` as ``open(_:_:)``.
+    package func rewrap(_ sealed: [UInt8], _ context: SealContext) async throws -> [UInt8]? {
+        if let newest = try await repository.newest(environmentID: context.environmentID) { try adopt(newest) }
+        let secret = try await open(sealed, context)
+        let anew = try await seal(secret, context)
+        return try SealedValue(parsing: anew).dataKeyID == SealedValue(parsing: sealed).dataKeyID ? nil : anew
+    }
+
+    /// The data key that a sealed value names.
+    /// - Throws: ``VaultError`` with code `malformed`.
+    package static func dataKeyID(of sealed: [UInt8]) throws -> UUID { try SealedValue(parsing: sealed).dataKeyID }
+
     /// Verifies that the keyring opens the newest data key of every environment, so that a start with the wrong keyring
     /// is refused before anything is served.
     /// - Throws: ``VaultError`` of the first that does not open, and how many others do not.

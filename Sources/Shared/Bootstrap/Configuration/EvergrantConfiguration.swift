@@ -19,6 +19,7 @@ package struct EvergrantConfiguration: Sendable {
     package var front: FrontSettings
     package var worker: WorkerConfiguration
     package var scheduler: SchedulerConfiguration
+    package var campaigns: CampaignLimits
     package var escrow: EscrowConfiguration
     package var connect: ConnectLimits
     package var egress: EgressConfiguration
@@ -30,9 +31,9 @@ package struct EvergrantConfiguration: Sendable {
     package static let rows =
         DatabaseConfiguration.rows + KeyringConfiguration.rows + FrontSettings.rows + ConnectSettings.rows
         + WorkerConfiguration.rows
-        + SchedulerConfiguration.rows + EscrowConfiguration.rows + LifecycleSettings.rows + ProviderHealthSettings.rows
-        + EgressSettings.rows + WebhookSettings.rows + SchedulerConfiguration.auditRows + CatalogConfiguration.rows
-        + LogConfiguration.rows
+        + SchedulerConfiguration.rows + CampaignSettings.rows + EscrowConfiguration.rows + LifecycleSettings.rows
+        + ProviderHealthSettings.rows + EgressSettings.rows + WebhookSettings.rows + SchedulerConfiguration.auditRows
+        + CatalogConfiguration.rows + LogConfiguration.rows
 
     /// Reads all of it.
     /// - Throws: ``ConfigurationError`` with every fault: texts that are no values, unknown keys, missing ones.
@@ -44,6 +45,7 @@ package struct EvergrantConfiguration: Sendable {
         front = FrontSettings(reading: reader)
         worker = WorkerConfiguration(reading: reader)
         scheduler = SchedulerConfiguration(reading: reader)
+        campaigns = CampaignLimits(reading: reader)
         escrow = EscrowConfiguration(reading: reader)
         connect = ConnectLimits(reading: reader)
         egress = EgressConfiguration(reading: reader)

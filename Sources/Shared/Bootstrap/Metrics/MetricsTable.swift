@@ -60,6 +60,9 @@ package enum MetricsTable {
             "Signals of providers about ended grants: by kind, or why one was not believed."),
         row("validations_total", "counter", ["integration", "outcome"], "worker", "Probes of connections."),
         row("revocations_total", "counter", ["provider", "outcome"], "worker", "Revocations asked of providers."),
+        row(
+            "campaign_members_total", "counter", ["action", "outcome"], "worker",
+            "Members of campaigns by what came of them."),
         row("webhook_attempts_total", "counter", ["outcome"], "worker", "Tries to deliver an event."),
         row(
             "webhook_attempt_duration_seconds", "histogram", [], "worker",
