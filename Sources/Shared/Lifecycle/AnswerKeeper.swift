@@ -87,7 +87,8 @@ package struct AnswerKeeper: Sendable {
         let tokens = NewTokenSet(sealed: Array(answer.sealed), schedule: schedule)
         let batch = [
             Attempts.commitStatement(
-                answer.mark, grantID: answer.grantID, generation: answer.generation, tokens: tokens),
+                answer.mark, grantID: answer.grantID, generation: answer.generation, tokens: tokens,
+                isFenced: services.guards.contains(.fence)),
             Audit.entry(
                 environmentID: answer.environmentID, actor: services.owner, action: "refresh",
                 connectionID: answer.connectionID),
@@ -112,6 +113,7 @@ package struct AnswerKeeper: Sendable {
                     in: transaction)
                 return installed ? .committed : .obsolete
             }
+            guard services.guards.contains(.alternates) else { return .obsolete }
             let resealed = try await services.vault.seal(
                 open(answer).plaintext(),
                 .alternateTokens(environmentID: answer.environmentID, uid: answer.uid, nonce: answer.nonce))

@@ -11,7 +11,8 @@ extension RefreshAttempts {
     {
         let ended = try await Attempts.end(
             marked.mark, grantID: marked.grantID, generation: marked.generation,
-            as: AttemptEnding(state: state, reason: reason, nextAttemptIn: nil), in: services.pool)
+            as: AttemptEnding(state: state, reason: reason, nextAttemptIn: nil),
+            isFenced: services.guards.contains(.reread), in: services.pool)
         return ended ? .refused(state, reason) : .notMarked
     }
 

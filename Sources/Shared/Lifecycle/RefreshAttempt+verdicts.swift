@@ -12,7 +12,7 @@ extension RefreshAttempts {
         _ refusal: ProviderRefusal, _ attempt: PreparedAttempt, source: TokenSource
     ) async throws -> RefreshResult {
         let marked = attempt.marked
-        let mayBeOurs = marked.ambiguousSince != nil && attempt.rule.canLoseRotation
+        let mayBeOurs = ambiguousSince(marked) != nil && attempt.rule.canLoseRotation
         switch refusal.verdict {
         case .certainlyRevoked:
             return try await end(marked, .broken, mayBeOurs ? .rotationLost : .revoked)
@@ -39,7 +39,7 @@ extension RefreshAttempts {
             return try await endInTrouble(marked, .unclassified, retryAfter: nil)
         case .dead:
             if let result = try await tryAnother(attempt, after: source) { return result }
-            if marked.state == .suspected || marked.state == .broken {
+            if marked.state == .suspected || marked.state == .broken || !services.guards.contains(.suspicion) {
                 return try await end(marked, .broken, mayBeOurs ? .rotationLost : .refused)
             }
             let wait = mayBeOurs ? .zero : services.timings.confirmAfter
@@ -47,7 +47,7 @@ extension RefreshAttempts {
                 marked.mark, grantID: marked.grantID, generation: marked.generation,
                 as: AttemptEnding(
                     state: .suspected, reason: mayBeOurs ? .rotationLost : .refused, nextAttemptIn: wait),
-                in: services.pool)
+                isFenced: services.guards.contains(.reread), in: services.pool)
             return ended ? .refused(.suspected, mayBeOurs ? .rotationLost : .refused) : .notMarked
         }
     }

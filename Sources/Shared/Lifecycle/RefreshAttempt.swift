@@ -64,7 +64,7 @@ package struct RefreshAttempts: Sendable {
         if reopens { states.append(.broken) }
         guard
             let marked = try await Attempts.mark(
-                AttemptMark(connectionID: connectionID), kind: .refresh, owner: services.owner, generation: generation,
+                newMark(connectionID), kind: .refresh, owner: services.owner, generation: generation,
                 states: states, length: services.timings.attemptLength, in: services.pool)
         else { return .notMarked }
         return try await perform(marked, sendBy: sendBy, waitIsOver: false)
@@ -93,12 +93,16 @@ package struct RefreshAttempts: Sendable {
         }
         guard
             let marked = try await Attempts.takeOver(
-                from: nonce, as: AttemptMark(connectionID: connectionID), owner: services.owner,
+                from: nonce, as: newMark(connectionID), owner: services.owner,
                 length: services.timings.attemptLength, in: services.pool)
         else { return .notMarked }
         if decision == .giveUp { return try await lose(marked) }
         Counter(label: "attempts_recovered_total", dimensions: [("provider", marked.provider)]).increment()
         return try await perform(marked, sendBy: sendBy, waitIsOver: true)
+    }
+
+    private func newMark(_ connectionID: Int64) -> AttemptMark {
+        AttemptMark(connectionID: connectionID, nonce: services.guards.newNonce)
     }
 
     // MARK: Steps
@@ -119,7 +123,7 @@ package struct RefreshAttempts: Sendable {
             return try await endInTrouble(marked, .ourTrouble, retryAfter: nil)
         }
         if let held = try await quarantine(attempt) { return held }
-        if !waitIsOver, let since = marked.ambiguousSince {
+        if !waitIsOver, let since = ambiguousSince(marked) {
             let decision = attempt.rule.decide(
                 ambiguousSince: since, lastStart: since, accessExpiresAt: marked.accessExpiresAt, now: marked.startedAt)
             switch decision {
@@ -131,6 +135,11 @@ package struct RefreshAttempts: Sendable {
             }
         }
         return try await send(attempt, token: attempt.tokens, source: .current, sendBy: sendBy)
+    }
+
+    /// When the first attempt of this generation whose answer is unknown began; nil when there was none.
+    func ambiguousSince(_ marked: MarkedAttempt) -> Date? {
+        services.guards.contains(.ambiguityCarried) ? marked.ambiguousSince : nil
     }
 
     private func prepare(_ marked: MarkedAttempt) async throws -> PreparedAttempt? {
@@ -164,7 +173,7 @@ package struct RefreshAttempts: Sendable {
         _ attempt: PreparedAttempt, token: TokenSet, source: TokenSource, sendBy: BootInstant
     ) async throws -> RefreshResult {
         let marked = attempt.marked
-        if attempt.rule.replayClass.isEscrowed, let journal = services.journal {
+        if services.isEscrowed(attempt.rule), let journal = services.journal {
             do {
                 try await journal.append(.intent, key: marked.mark.nonce, payload: attempt.intent())
             } catch {
@@ -175,7 +184,8 @@ package struct RefreshAttempts: Sendable {
         }
         let timeout = min(services.timings.requestTimeout, attempt.rule.length)
         let outcome = await services.oauth.refresh(
-            token, provider: attempt.provider, app: attempt.app, startedAt: marked.startedAt, sendBy: sendBy,
+            token, provider: attempt.provider, app: attempt.app, startedAt: marked.startedAt,
+            sendBy: services.guards.contains(.sendHook) ? sendBy : nil,
             timeout: timeout)
         count(marked, outcome)
         switch outcome {
@@ -205,7 +215,7 @@ package struct RefreshAttempts: Sendable {
             lifetimes: services.lifetimes(of: attempt.provider, integration: attempt.integration),
             requestedScopes: [], key: marked.uid)
         // A late first request may have killed the token just received: once more while the window has room.
-        if case .windowed = attempt.rule.replayClass, marked.ambiguousSince != nil {
+        if case .windowed = attempt.rule.replayClass, ambiguousSince(marked) != nil {
             schedule.refreshDueAt = marked.startedAt
         }
         if issued.tokens.refreshExpiresAt == nil { schedule.endsAt = nil }
@@ -215,7 +225,7 @@ package struct RefreshAttempts: Sendable {
                 environmentID: marked.environmentID, uid: marked.uid, generation: marked.generation + 1))
         let kept = await keeper.keep(
             EscrowedAnswer(marked, isStrict: attempt.rule.replayClass == .strict, sealed: sealed), schedule: schedule,
-            isEscrowed: attempt.rule.replayClass.isEscrowed)
+            isEscrowed: services.isEscrowed(attempt.rule))
         if attempt.appAtMark.suspendedAt != nil {
             try await services.pool.transaction { transaction in
                 try await Quarantine.end(
@@ -229,6 +239,7 @@ package struct RefreshAttempts: Sendable {
 extension LifecycleServices {
     /// What may be done about an attempt that is open past its deadline.
     package func recoveryDecision(_ open: OpenAttempt) throws -> ReplayRule.Decision {
+        guard guards.contains(.strictWait) else { return .present }
         guard let provider = catalog.provider(open.provider) else {
             return .wait(until: open.now.addingTimeInterval(timings.attemptLength.seconds))
         }

@@ -61,7 +61,14 @@ extension Attempts {
 
     /// A state that does not change writes no event. `broken` and `revoked` have nothing more that is due.
     static let endStatement = PostgresStatement(
-        "end_attempt",
+        "end_attempt", ending("attempt_nonce = $2 and grant_id = $3 and generation = $4"))
+
+    /// Without its comparison; the parameters are named so that their types are known.
+    static let endUnfencedStatement = PostgresStatement(
+        "end_attempt_unfenced",
+        ending("$2::uuid is not null and $3::uuid is not null and $4::bigint is not null"))
+
+    private static func ending(_ condition: String) -> String {
         """
         update evergrant.connections set
             ambiguous_since = case when not $9 then ambiguous_since
@@ -75,8 +82,9 @@ extension Attempts {
             retest_at = case when $5 = 'suspected' then clock_timestamp() + make_interval(secs => $7) end,
             refresh_due_at = case when state = 'revoking' or $5 = 'broken' then null
                 else clock_timestamp() + make_interval(secs => $7) end
-        where id = $1 and attempt_nonce = $2 and grant_id = $3 and generation = $4 returning id
-        """)
+        where id = $1 and \(condition) returning id
+        """
+    }
 
     static let leaveOpenStatement = PostgresStatement(
         "leave_attempt_open",
@@ -92,7 +100,9 @@ extension Attempts {
         where id = $1 and attempt_nonce = $2 returning id
         """)
 
-    private static func committing(_ condition: String, clearing: String) -> String {
+    private static func committing(
+        _ condition: String, fence: String = "grant_id = $3 and generation = $4", clearing: String
+    ) -> String {
         """
         with changed as (
             update evergrant.connections set generation = $4 + 1, state = 'active', reason = null, failures = 0,
@@ -101,7 +111,7 @@ extension Attempts {
                 granted_scopes = coalesce($10, granted_scopes), last_refreshed_at = now(), updated_at = now(),
                 ambiguous_since = case when ambiguous_generation >= $4 then ambiguous_since end,
                 ambiguous_generation = case when ambiguous_generation >= $4 then ambiguous_generation end\(clearing)
-            where id = $1 and grant_id = $3 and generation = $4 and \(condition)
+            where id = $1 and \(fence) and \(condition)
                 and state in ('active', 'degraded', 'suspected', 'broken')
             returning id)
         update evergrant.credentials k set previous_sealed = k.sealed, previous_generation = k.generation,
@@ -114,6 +124,16 @@ extension Attempts {
         "commit_refresh",
         committing(
             "attempt_nonce = $2",
+            clearing: """
+                , attempt_nonce = null, attempt_kind = null, attempt_owner = null, attempt_started_at = null,
+                    attempt_deadline = null
+                """))
+
+    /// Without its comparisons.
+    static let commitUnfenced = PostgresStatement(
+        "commit_refresh_unfenced",
+        committing(
+            "$2::uuid is not null", fence: "$3::uuid is not null",
             clearing: """
                 , attempt_nonce = null, attempt_kind = null, attempt_owner = null, attempt_started_at = null,
                     attempt_deadline = null
