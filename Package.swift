@@ -146,18 +146,22 @@ let targets: [Target] = [
         name: "TestSupport",
         dependencies: ["EmbeddedPostgres", "Postgres", "Schema", "Pacing", "Credentials", "Vault", logging],
         path: "Tests/Support", swiftSettings: strict),
+    // what disturbs a run: a proxy before the database, seeded chance
+    .target(
+        name: "ChaosSupport", dependencies: ["Pacing"], path: "Tests/ChaosSupport", swiftSettings: strict),
     .target(
         name: "LifecycleSupport",
         dependencies: [
-            "TestSupport", "Lifecycle", "Escrow", "Queue", "Store", "OAuth", "Catalog", "Vault", "Egress", "Sandbox",
-            "Postgres", "Schema", "Pacing", "Credentials", logging,
+            "TestSupport", "ChaosSupport", "Lifecycle", "Escrow", "Queue", "Store", "OAuth", "Catalog", "Vault",
+            "Egress", "Sandbox", "Postgres", "Schema", "Pacing", "Credentials", logging,
         ],
         path: "Tests/LifecycleSupport", swiftSettings: strict),
     // the queue's history checker: workers, observers and enqueuers under chaos, and the proof that nothing was lost
     .executableTarget(
         name: "QueueChaos",
         dependencies: [
-            "Queue", "Postgres", "Schema", "EmbeddedPostgres", "Pacing", logging, lifecycleService, unixSignals,
+            "ChaosSupport", "Queue", "Postgres", "Schema", "EmbeddedPostgres", "Pacing", logging, lifecycleService,
+            unixSignals,
         ], path: "Tests/QueueChaos", swiftSettings: strict),
     tests("Credentials", ["Credentials"]),
     tests("Pacing", ["Pacing"]),
@@ -168,7 +172,7 @@ let targets: [Target] = [
     tests("Egress", ["Egress", "CLibCurl", "Pacing", logging, metrics]),
     tests("Schema", ["Schema", "Postgres", "TestSupport", logging]),
     tests("Queue", ["Queue", "Postgres", "EmbeddedPostgres", "Schema", "Pacing", "TestSupport", logging]),
-    tests("QueueChaos", ["QueueChaos", "Postgres", "TestSupport"]),
+    tests("QueueChaos", ["QueueChaos", "ChaosSupport", "Postgres", "TestSupport"]),
     tests("Store", ["Store", "Vault", "Credentials", "Postgres", "Schema", "Pacing", "TestSupport"]),
     tests("OAuth", ["OAuth", "Catalog", "Egress", "Vault", "Credentials", "Pacing"]),
     tests("Escrow", ["Escrow", "Pacing"]),
