@@ -173,6 +173,13 @@ let targets: [Target] = [
     tests("Schema", ["Schema", "Postgres", "TestSupport", logging]),
     tests("Queue", ["Queue", "Postgres", "EmbeddedPostgres", "Schema", "Pacing", "TestSupport", logging]),
     tests("QueueChaos", ["QueueChaos", "ChaosSupport", "Postgres", "TestSupport"]),
+    tests(
+        "LifecycleChaos",
+        [
+            "LifecycleSupport", "ChaosSupport", "Lifecycle", "OAuth", "Store", "Sandbox", "Egress", "Postgres",
+            "Pacing",
+            "Credentials", "TestSupport",
+        ]),
     tests("Store", ["Store", "Vault", "Credentials", "Postgres", "Schema", "Pacing", "TestSupport"]),
     tests("OAuth", ["OAuth", "Catalog", "Egress", "Vault", "Credentials", "Pacing"]),
     tests("Escrow", ["Escrow", "Pacing"]),

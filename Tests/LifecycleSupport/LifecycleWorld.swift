@@ -44,8 +44,18 @@ package struct LifecycleWorld: Sendable {
     package static func with(
         timings: LifecycleTimings = timings, window: Int = 600, _ body: (LifecycleWorld) async throws -> Void
     ) async throws {
-        let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
         try await withMigratedDatabase { database in
+            try await on(database, timings: timings, window: window, body)
+        }
+    }
+
+    /// The same on a migrated, empty database of the caller's own.
+    package static func on(
+        _ database: TestDatabase, timings: LifecycleTimings = timings, window: Int = 600,
+        _ body: (LifecycleWorld) async throws -> Void
+    ) async throws {
+        let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
+        do {
             let server = SandboxServer(configuration: SandboxConfiguration(port: 0), logger: logger)
             try await withThrowingTaskGroup(of: Void.self) { group in
                 group.addTask { try await server.run() }
@@ -211,6 +221,11 @@ package struct LifecycleWorld: Sendable {
 
     package func refresh(_ connection: ConnectionRecord) async throws -> RefreshResult {
         try await RefreshAttempts(services).refresh(connectionID: connection.id, generation: nil)
+    }
+
+    /// The name of the database, whoever made it.
+    package var databaseName: String {
+        String(URLComponents(string: database.url)?.path.dropFirst() ?? "postgres")
     }
 
     package var inFlight: Int { sandbox.state.grants().map(\.maximumInFlight).max() ?? 0 }

@@ -106,6 +106,7 @@ package struct AnswerKeeper: Sendable {
             if try await SealedCredentials.holds(tokens.sealed, connectionID: row.id, in: transaction) {
                 return .committed
             }
+            guard services.guards.contains(.alternates) else { return .obsolete }
             if answer.isStrict && row.state != .revoking {
                 guard row.generation == answer.generation else { return .obsolete }
                 let installed = try await Attempts.commitSuccessor(
@@ -113,7 +114,6 @@ package struct AnswerKeeper: Sendable {
                     in: transaction)
                 return installed ? .committed : .obsolete
             }
-            guard services.guards.contains(.alternates) else { return .obsolete }
             let resealed = try await services.vault.seal(
                 open(answer).plaintext(),
                 .alternateTokens(environmentID: answer.environmentID, uid: answer.uid, nonce: answer.nonce))
