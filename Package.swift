@@ -163,6 +163,13 @@ let targets: [Target] = [
             "ChaosSupport", "Queue", "Postgres", "Schema", "EmbeddedPostgres", "Pacing", logging, lifecycleService,
             unixSignals,
         ], path: "Tests/QueueChaos", swiftSettings: strict),
+    // the protocol under chaos: histories of one connection, and a fleet of processes
+    .executableTarget(
+        name: "LifecycleChaos",
+        dependencies: [
+            "LifecycleSupport", "ChaosSupport", "TestSupport", "EmbeddedPostgres", "Lifecycle", "OAuth", "Store",
+            "Sandbox", "Schema", "Postgres", "Pacing", "Credentials", logging,
+        ], path: "Tests/LifecycleChaos", swiftSettings: strict),
     tests("Credentials", ["Credentials"]),
     tests("Pacing", ["Pacing"]),
     tests("EmbeddedPostgres", ["EmbeddedPostgres", "Postgres", logging]),
@@ -224,6 +231,7 @@ let package = Package(
     products: [
         .executable(name: "evergrant", targets: ["CLI"]),
         .executable(name: "queue-chaos", targets: ["QueueChaos"]),
+        .executable(name: "lifecycle-chaos", targets: ["LifecycleChaos"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),

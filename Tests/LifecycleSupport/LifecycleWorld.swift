@@ -213,6 +213,29 @@ package struct LifecycleWorld: Sendable {
                 """), [.int8(connection.id), .float8(seconds)])
     }
 
+    /// Lets time pass for one connection and for its account at the provider.
+    package func pass(_ connection: ConnectionRecord, account: String, seconds: Double) async throws {
+        sandbox.state.age(account: account, by: seconds)
+        try await pool.execute(
+            PostgresStatement(
+                "test_pass",
+                """
+                with aged as (
+                    update evergrant.connections set attempt_started_at = attempt_started_at - make_interval(secs => $2),
+                        attempt_deadline = attempt_deadline - make_interval(secs => $2),
+                        ambiguous_since = ambiguous_since - make_interval(secs => $2),
+                        access_issued_at = access_issued_at - make_interval(secs => $2),
+                        access_expires_at = access_expires_at - make_interval(secs => $2),
+                        next_attempt_at = next_attempt_at - make_interval(secs => $2),
+                        retest_at = retest_at - make_interval(secs => $2),
+                        refresh_due_at = refresh_due_at - make_interval(secs => $2)
+                    where id = $1 returning id)
+                update evergrant.credentials k set issued_at = issued_at - make_interval(secs => $2),
+                    previous_issued_at = previous_issued_at - make_interval(secs => $2)
+                from aged where k.connection_id = aged.id
+                """), [.int8(connection.id), .float8(seconds)])
+    }
+
     /// Recovers the connection's open attempt, if there is one past its deadline.
     package func recover(_ connection: ConnectionRecord) async throws -> RefreshResult {
         guard let nonce = try await row(connection).attemptNonce else { return .notMarked }

@@ -27,6 +27,11 @@ package struct Reckoning: Sendable, Codable, Equatable {
 
     package init() {}
 
+    /// Nothing that must not be.
+    package var isClean: Bool {
+        losses + falseBreaks + missedBreaks + unsettled + transitionsWithoutEvent + eventsDoubled == 0 && inFlight <= 1
+    }
+
     /// Grants lost, told or not.
     package var losses: Int { lost + toldLost }
 

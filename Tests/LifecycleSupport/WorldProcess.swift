@@ -28,9 +28,10 @@ package final class WorldProcess: Sendable {
     /// - Parameters:
     ///   - place: of one that was killed, to begin again in its stead; nil: a new one.
     ///   - transport: what it sends with; nil: libcurl.
+    ///   - journals: the directory of its journal, in the world's.
     package init(
         _ name: String, in world: LifecycleWorld, behind proxy: Proxy, place: (Int, UInt16)? = nil,
-        guards: ProtocolGuards = .all, transport: (any OAuthTransport)? = nil
+        guards: ProtocolGuards = .all, transport: (any OAuthTransport)? = nil, journals: String = "journals"
     ) throws {
         self.proxy = proxy
         let (place, port) = try place ?? proxy.add()
@@ -43,8 +44,8 @@ package final class WorldProcess: Sendable {
             $0.connectTimeout = .seconds(5)
             $0.applicationName = name
         }
-        // One directory for all: whoever starts recovers what others have left.
-        journal = try EscrowJournal(.init(directory: world.directory + "/journals"), logger: logger)
+        // Whoever starts recovers what others of the same directory have left.
+        journal = try EscrowJournal(.init(directory: "\(world.directory)/\(journals)"), logger: logger)
         services = LifecycleServices(
             pool: pool, vault: world.vault, catalog: world.catalog,
             oauth: OAuthClient(transport: transport ?? world.egress), queue: JobQueue(pool: pool, logger: logger),

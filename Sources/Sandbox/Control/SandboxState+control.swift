@@ -47,6 +47,20 @@ extension SandboxState {
         }
     }
 
+    /// Lets time pass for the grants of one account alone: everything that was, was so much earlier.
+    /// - Returns: The grants that there are.
+    @discardableResult
+    package func age(account: String, by seconds: Double, in providerClass: ProviderClass? = nil) -> [String] {
+        withBook { book, _ in
+            let ids = book.grants.values.filter {
+                $0.account == account && (providerClass == nil || providerClass == $0.providerClass)
+            }.map(\.id).sorted()
+            for id in ids { book.grants[id]?.becomeOlder(by: seconds) }
+            book.revision += 1
+            return ids.map { "g\($0)" }
+        }
+    }
+
     /// Makes an API key of class `key`.
     package func makeKey(account: String) -> String {
         withBook { book, now in

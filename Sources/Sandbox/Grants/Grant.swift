@@ -8,7 +8,7 @@ struct Grant: Sendable, Codable {
     let account: String
     /// Granted scopes, separated by spaces.
     let scope: String
-    let createdAt: Double
+    private(set) var createdAt: Double
     var death: Death?
     /// Number of the newest token set.
     var generation = 0
@@ -102,6 +102,13 @@ struct Grant: Sendable, Codable {
                     at: (token.lastUsedAt ?? token.issuedAt) + life, reason: "unused for too long")
             }
         }
+    }
+
+    /// Moves everything that has happened to it into the past, as if it had waited so long.
+    mutating func becomeOlder(by seconds: Double) {
+        createdAt -= seconds
+        for index in refreshTokens.indices { refreshTokens[index].becomeOlder(by: seconds) }
+        for index in accessTokens.indices { accessTokens[index].becomeOlder(by: seconds) }
     }
 
     /// Takes the oldest dead refresh tokens beyond `limit`, and the oldest ended access tokens beyond it, out of the

@@ -1,0 +1,48 @@
+import LifecycleSupport
+
+/// What a run did, and what it counted.
+struct Report: Codable, Sendable {
+    let seed: UInt64
+    var histories: HistoriesReport?
+
+    init(_ options: ConductOptions) { seed = options.seed }
+
+    var isClean: Bool { histories?.reckoning.isClean ?? true }
+
+    /// The report for people.
+    var text: String {
+        var lines = ["lifecycle-chaos: seed \(seed)"]
+        if let histories {
+            lines += ["", "histories of one connection: \(histories.played)"]
+            lines += Self.rows([
+                (
+                    "by class",
+                    histories.byClass.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value)" }.joined(separator: ", ")
+                ),
+                ("revoked by the user", "\(histories.revoked)"),
+                ("lost as no protocol can prevent, told as rotation_lost", "\(histories.told)"),
+            ])
+            lines += Self.counts(histories.reckoning)
+            for story in histories.stories { lines += [""] + story.map { "    " + $0 } }
+        }
+        if !isClean { lines += ["", "again: lifecycle-chaos --seed \(seed)"] }
+        return lines.joined(separator: "\n")
+    }
+
+    /// The counts that must be zero, or one.
+    static func counts(_ reckoning: Reckoning) -> [String] {
+        rows([
+            ("grants lost", "\(reckoning.losses)"),
+            ("false breaks", "\(reckoning.falseBreaks)"),
+            ("true breaks missed", "\(reckoning.missedBreaks)"),
+            ("neither working nor broken", "\(reckoning.unsettled)"),
+            ("transitions without an event", "\(reckoning.transitionsWithoutEvent)"),
+            ("events doubled", "\(reckoning.eventsDoubled)"),
+            ("token requests of a grant in flight, at most", "\(reckoning.inFlight)"),
+        ])
+    }
+
+    static func rows(_ rows: [(String, String)]) -> [String] {
+        rows.map { "  " + $0.0 + String(repeating: " ", count: max(2, 58 - $0.0.count)) + $0.1 }
+    }
+}
