@@ -168,7 +168,7 @@ let targets: [Target] = [
         name: "LifecycleChaos",
         dependencies: [
             "LifecycleSupport", "ChaosSupport", "TestSupport", "EmbeddedPostgres", "Lifecycle", "OAuth", "Store",
-            "Sandbox", "Schema", "Postgres", "Pacing", "Credentials", logging,
+            "Sandbox", "Egress", "Schema", "Postgres", "Pacing", "Credentials", logging,
         ], path: "Tests/LifecycleChaos", swiftSettings: strict),
     tests("Credentials", ["Credentials"]),
     tests("Pacing", ["Pacing"]),

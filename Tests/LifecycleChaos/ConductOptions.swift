@@ -1,4 +1,5 @@
 import ChaosSupport
+import Lifecycle
 
 /// What a run is asked for.
 struct ConductOptions: Sendable {
@@ -9,11 +10,12 @@ struct ConductOptions: Sendable {
     var workers = 4
     var callers = 10
     var reportPath: String?
-    var keeps = false
+    /// Of the histories.
+    var guards = ProtocolGuards.all
 
     static let help = """
         usage: lifecycle-chaos [--minutes N | --seconds N] [--histories N] [--seed S] [--workers N] [--callers N]
-                               [--report FILE] [--keep]
+                               [--report FILE] [--without GUARD]
 
         Keeps grants alive at a provider that fails, on a database that goes away, in processes that are killed, stopped and
         cut off at every step of an attempt; then counts against the provider's own ledger. Exit status 0: every count that
@@ -25,8 +27,15 @@ struct ConductOptions: Sendable {
           --workers              worker processes of the fleet (default 4)
           --callers              on-demand callers at one connection, in the fronts (default 10)
           --report               also write the report as JSON
-          --keep                 leave logs in the temporary directory
+          --without              play the histories without this guard, to see what it is for:
+                                 \(guards.map(\.0).joined(separator: ", "))
         """
+
+    static let guards: [(String, ProtocolGuards)] = [
+        ("fence", .fence), ("nonce", .nonce), ("send-hook", .sendHook), ("re-read", .reread), ("escrow", .escrow),
+        ("alternates", .alternates), ("suspicion", .suspicion), ("strict-wait", .strictWait),
+        ("ambiguity", .ambiguityCarried), ("hold", .hold),
+    ]
 
     init() {}
 
@@ -52,7 +61,8 @@ struct ConductOptions: Sendable {
             case "--workers": workers = max(1, try count(option))
             case "--callers": callers = try count(option)
             case "--report": reportPath = try value(option) { $0 }
-            case "--keep": keeps = true
+            case "--without":
+                guards.remove(try value(option) { word in Self.guards.first { $0.0 == word }?.1 })
             default: throw ChaosError("unknown option \(option); see --help")
             }
         }

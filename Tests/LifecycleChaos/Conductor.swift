@@ -1,12 +1,7 @@
-import EmbeddedPostgres
-import Foundation
 import LifecycleSupport
-import Logging
-import Postgres
-import Schema
 import TestSupport
 
-/// Makes a run: a private database, a world on it, the histories, the fleet, and the verdict.
+/// Makes a run: a private server, the histories, then the fleet, and the verdict.
 struct Conductor: Sendable {
     let options: ConductOptions
 
@@ -15,35 +10,35 @@ struct Conductor: Sendable {
     func conduct() async throws -> Report {
         var report = Report(options)
         if options.histories > 0 {
-            report.histories = try await onCluster("histories") { database in
+            report.histories = try await onGround("histories") { ground in
                 var result = HistoriesReport()
-                try await LifecycleWorld.on(database, timings: Histories.timings, window: HistoryPlayer.window) {
-                    world in
-                    result = try await Histories(count: options.histories, seed: options.seed).play(in: world)
+                try await LifecycleWorld.on(
+                    TestDatabase(at: await ground.url), timings: Histories.timings, window: HistoryPlayer.window
+                ) { world in
+                    result = try await Histories(
+                        count: options.histories, seed: options.seed, guards: options.guards
+                    ).play(in: world)
                 }
                 return result
             }
         }
+        if options.seconds > 0 {
+            report.fleet = try await onGround("fleet") { try await FleetRun(options: options).conduct(on: $0) }
+        }
         return report
     }
 
-    /// A private cluster with the whole schema; gone afterwards.
-    private func onCluster<Result: Sendable>(
-        _ name: String, _ body: (TestDatabase) async throws -> Result
+    private func onGround<Result: Sendable>(
+        _ name: String, _ body: (Ground) async throws -> Result
     ) async throws -> Result {
-        let directory = "/tmp/lifecycle-chaos-\(getpid())-\(name)"
-        let logger = Logger(label: "conductor") { _ in SwiftLogNoOpLogHandler() }
-        let cluster = EmbeddedCluster(directory: directory, durable: false, logger: logger)
+        let ground = Ground(name)
         do {
-            let url = try await cluster.start()
-            let pool = PostgresPool(PostgresConfiguration(url: url), logger: logger)
-            try await SchemaMigrator(pool: pool, logger: logger).migrate()
-            await pool.close()
-            let result = try await body(TestDatabase(at: url))
-            await cluster.destroy()
+            try await ground.start()
+            let result = try await body(ground)
+            await ground.end()
             return result
         } catch {
-            await cluster.destroy()
+            await ground.end()
             throw error
         }
     }

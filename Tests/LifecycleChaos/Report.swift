@@ -4,10 +4,11 @@ import LifecycleSupport
 struct Report: Codable, Sendable {
     let seed: UInt64
     var histories: HistoriesReport?
+    var fleet: FleetReport?
 
     init(_ options: ConductOptions) { seed = options.seed }
 
-    var isClean: Bool { histories?.reckoning.isClean ?? true }
+    var isClean: Bool { histories?.reckoning.isClean ?? true && fleet?.isClean ?? true }
 
     /// The report for people.
     var text: String {
@@ -25,6 +26,20 @@ struct Report: Codable, Sendable {
             lines += Self.counts(histories.reckoning)
             for story in histories.stories { lines += [""] + story.map { "    " + $0 } }
         }
+        if let fleet {
+            lines += [
+                "", "a fleet of processes: \(fleet.seconds) s disturbed, at rest \(fleet.recoverySeconds) s later",
+            ]
+            lines += Self.rows([
+                ("connections", "\(fleet.connections)"), ("revoked by the user", "\(fleet.revoked)"),
+                ("refreshes answered", "\(fleet.refreshes)"),
+                ("lost as no protocol can prevent, told as rotation_lost", "\(fleet.told)"),
+                ("calls on demand at one connection (\(fleet.hot))", Self.list(fleet.calls)),
+            ])
+            lines += fleet.disturbances.sorted { $0.key < $1.key }.map { "    \($0.key): \($0.value)" }
+            lines += Self.counts(fleet.reckoning)
+            lines += fleet.reckoning.findings.map { "    " + $0 } + fleet.fallen.map { "    ended by itself: " + $0 }
+        }
         if !isClean { lines += ["", "again: lifecycle-chaos --seed \(seed)"] }
         return lines.joined(separator: "\n")
     }
@@ -40,6 +55,10 @@ struct Report: Codable, Sendable {
             ("events doubled", "\(reckoning.eventsDoubled)"),
             ("token requests of a grant in flight, at most", "\(reckoning.inFlight)"),
         ])
+    }
+
+    private static func list(_ counts: [String: Int]) -> String {
+        counts.sorted { $0.key < $1.key }.map { "\($0.key): \($0.value)" }.joined(separator: ", ")
     }
 
     static func rows(_ rows: [(String, String)]) -> [String] {

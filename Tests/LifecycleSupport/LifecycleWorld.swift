@@ -246,6 +246,27 @@ package struct LifecycleWorld: Sendable {
         try await RefreshAttempts(services).refresh(connectionID: connection.id, generation: nil)
     }
 
+    /// The state of every connection.
+    package func states() async throws -> [Int64: ConnectionState] {
+        let rows = try await pool.execute(
+            PostgresStatement("test_states", "select id, state from evergrant.connections"), [])
+        return try Dictionary(
+            rows.map { row in
+                let (id, state) = try row.decode(Int64.self, String.self)
+                return (id, ConnectionState(rawValue: state) ?? .pending)
+            }, uniquingKeysWith: { $1 })
+    }
+
+    /// The process that holds the mark of an account's connection.
+    package func ownerPID(ofAccount account: String) async throws -> Int32? {
+        let rows = try await pool.execute(
+            PostgresStatement(
+                "test_owner",
+                "select attempt_owner from evergrant.connections where account_id = $1 and attempt_nonce is not null"),
+            [.text(account)])
+        return try rows.first?.decode(String.self).split(separator: ":").last.flatMap { Int32($0) }
+    }
+
     /// The name of the database, whoever made it.
     package var databaseName: String {
         String(URLComponents(string: database.url)?.path.dropFirst() ?? "postgres")
