@@ -183,9 +183,9 @@ let targets: [Target] = [
     tests(
         "LifecycleChaos",
         [
-            "LifecycleSupport", "ChaosSupport", "Lifecycle", "OAuth", "Store", "Sandbox", "Egress", "Postgres",
-            "Pacing",
-            "Credentials", "TestSupport",
+            "LifecycleChaos", "LifecycleSupport", "ChaosSupport", "Lifecycle", "OAuth", "Store", "Sandbox", "Egress",
+            "Escrow", "Queue", "Vault", "Schema", "Postgres", "Pacing", "Credentials", "TestSupport",
+            "EmbeddedPostgres", logging,
         ]),
     tests("Store", ["Store", "Vault", "Credentials", "Postgres", "Schema", "Pacing", "TestSupport"]),
     tests("OAuth", ["OAuth", "Catalog", "Egress", "Vault", "Credentials", "Pacing"]),

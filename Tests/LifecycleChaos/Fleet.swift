@@ -25,6 +25,7 @@ final class Fleet: Sendable {
     private struct State {
         var seats: [Seat] = []
         var blows: [Blow] = []
+        var fallen: [String] = []
     }
 
     let proxy: Proxy
@@ -119,8 +120,26 @@ final class Fleet: Sendable {
 
     var blows: [Blow] { state.withLock { $0.blows } }
 
-    /// Processes that have ended though nobody made them.
-    func fallen() -> [Seat] { state.withLock { $0.seats.filter { !$0.isBusy && !$0.process.isRunning } } }
+    /// Starts again what has ended by itself, as a supervisor would: a process that finds no database at its start says so
+    /// and ends. Whatever else ended is kept, with its last words.
+    func supervise() throws {
+        let fallen = state.withLock { state in
+            let indices = state.seats.indices.filter { !state.seats[$0].isBusy && !state.seats[$0].process.isRunning }
+            for index in indices { state.seats[index].isBusy = true }
+            return indices.map { ($0, state.seats[$0].process) }
+        }
+        for (index, process) in fallen {
+            if !process.output.contains("evergrant: database: ") {
+                let words = "\(process.role) \(process.pid): \(process.output.suffix(600))"
+                state.withLock { $0.fallen.append(words) }
+            }
+            try replace(index)
+            release(index)
+        }
+    }
+
+    /// Processes that ended by themselves and not for want of a database.
+    var fallen: [String] { state.withLock { $0.fallen } }
 
     /// Asks all to end; those of one role at a time.
     func stop() {

@@ -47,9 +47,15 @@ struct FleetRun {
                     try await Task.sleep(for: .seconds(1))
                 }
             }
+            group.addTask {
+                while .now() < deadline {
+                    try fleet.supervise()
+                    try await Task.sleep(for: .milliseconds(500))
+                }
+            }
             try await group.waitForAll()
         }
-        let fallen = fleet.fallen().map { "\($0.role) \($0.process.pid): \($0.process.output.suffix(400))" }
+        try fleet.supervise()
         let healed = BootInstant.now()
         let rest = try await settle(world, population)
         fleet.stop()
@@ -59,7 +65,7 @@ struct FleetRun {
         report.disturbances = disturber.done
         report.calls = callers.outcomes
         report.hot = hot.rawValue
-        report.fallen = fallen
+        report.fallen = fleet.fallen
         if !rest { report.reckoning.findings.append("not at rest within \(Self.patience)") }
         return report
     }
