@@ -92,6 +92,31 @@ extension SandboxState {
         }
     }
 
+    /// Gives a client one more secret beside those it has. False when there is no such client.
+    @discardableResult
+    package func add(secret: String, toClient id: String) -> Bool {
+        withBook { book, _ in
+            book.revision += 1
+            guard var client = book.clients[id] else { return false }
+            client.otherSecrets = (client.otherSecrets ?? []) + [secret]
+            client.expiredSecrets?.removeAll { $0 == secret }
+            book.clients[id] = client
+            return true
+        }
+    }
+
+    /// Ends one secret of a client: from then on it gets `invalid_client`. False when there is no such client.
+    @discardableResult
+    package func expire(secret: String, ofClient id: String) -> Bool {
+        withBook { book, _ in
+            book.revision += 1
+            guard var client = book.clients[id] else { return false }
+            client.expiredSecrets = (client.expiredSecrets ?? []) + [secret]
+            book.clients[id] = client
+            return true
+        }
+    }
+
     /// Forgets a client; from then on it gets `invalid_client`.
     @discardableResult
     package func remove(client id: String) -> Bool {

@@ -15,6 +15,8 @@ struct Grant: Sendable, Codable {
     /// In the order of issue; the oldest dead ones are forgotten, see ``forget(keeping:)``.
     var refreshTokens: [RefreshToken] = []
     var accessTokens: [AccessToken] = []
+    /// When token requests of it came, where they are limited.
+    var requestTimes: [Double]?
     /// Answered refreshes.
     var refreshes = 0
     /// Presentations of a spent refresh token, answered or refused.
@@ -30,7 +32,8 @@ struct Grant: Sendable, Codable {
 
     private enum CodingKeys: String, CodingKey {
         // Not what is in flight: after a restart nothing is.
-        case id, providerClass, client, account, scope, createdAt, death, generation, refreshTokens, accessTokens
+        case id, providerClass, client, requestTimes, account, scope, createdAt, death, generation, refreshTokens,
+            accessTokens
         case refreshes, replays, maximumInFlight, maximumInWork
     }
 
@@ -65,6 +68,16 @@ struct Grant: Sendable, Codable {
             scope: scope, issuedAt: now, expiresAt: now + settings.accessLifetime)
         accessTokens.append(access)
         return TokenPair(refresh: refresh, access: access)
+    }
+
+    /// Seconds until the next token request is allowed; nil when this one is, which then counts.
+    mutating func admit(settings: ClassSettings, now: Double) -> Double? {
+        guard let limit = settings.grantLimit else { return nil }
+        var times = (requestTimes ?? []).filter { $0 > now - settings.grantLimitSeconds }
+        defer { requestTimes = times }
+        if times.count >= limit, let oldest = times.first { return oldest + settings.grantLimitSeconds - now }
+        times.append(now)
+        return nil
     }
 
     /// Ends the grant with all its tokens; the first reason stays.
