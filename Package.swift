@@ -152,7 +152,8 @@ let targets: [Target] = [
     .target(
         name: "LifecycleSupport",
         dependencies: [
-            "TestSupport", "ChaosSupport", "Lifecycle", "Escrow", "Queue", "Store", "OAuth", "Catalog", "Vault",
+            "TestSupport", "ChaosSupport", "EmbeddedPostgres", "Lifecycle", "Escrow", "Queue", "Store", "OAuth",
+            "Catalog", "Vault",
             "Egress", "Sandbox", "Postgres", "Schema", "Pacing", "Credentials", logging,
         ],
         path: "Tests/LifecycleSupport", swiftSettings: strict),

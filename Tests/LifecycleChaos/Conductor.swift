@@ -25,6 +25,11 @@ struct Conductor: Sendable {
         if options.seconds > 0 {
             report.fleet = try await onGround("fleet") { try await FleetRun(options: options).conduct(on: $0) }
         }
+        if options.outage > 0 {
+            report.outage = try await onGround("outage") {
+                try await OutageRun(refreshes: options.refreshes, duration: .seconds(options.outage)).conduct(on: $0)
+            }
+        }
         return report
     }
 

@@ -5,10 +5,11 @@ struct Report: Codable, Sendable {
     let seed: UInt64
     var histories: HistoriesReport?
     var fleet: FleetReport?
+    var outage: OutageReport?
 
     init(_ options: ConductOptions) { seed = options.seed }
 
-    var isClean: Bool { histories?.reckoning.isClean ?? true && fleet?.isClean ?? true }
+    var isClean: Bool { histories?.reckoning.isClean ?? true && fleet?.isClean ?? true && outage?.isClean ?? true }
 
     /// The report for people.
     var text: String {
@@ -40,6 +41,15 @@ struct Report: Codable, Sendable {
             lines += Self.counts(fleet.reckoning)
             lines += fleet.reckoning.findings.map { "    " + $0 } + fleet.fallen.map { "    ended by itself: " + $0 }
         }
+        if let outage {
+            lines += ["", "an outage of the database with \(outage.refreshes) refreshes in flight"]
+            lines += Self.rows([
+                ("database away", "\(Self.tenths(outage.outageSeconds)) s"),
+                ("all committed after its return within", "\(Self.tenths(outage.recoverySeconds)) s"),
+                ("tokens presented twice", "\(outage.reckoning.replays)"),
+            ])
+            lines += Self.counts(outage.reckoning) + outage.reckoning.findings.prefix(20).map { "    " + $0 }
+        }
         if !isClean { lines += ["", "again: lifecycle-chaos --seed \(seed)"] }
         return lines.joined(separator: "\n")
     }
@@ -56,6 +66,8 @@ struct Report: Codable, Sendable {
             ("token requests of a grant in flight, at most", "\(reckoning.inFlight)"),
         ])
     }
+
+    private static func tenths(_ seconds: Double) -> String { "\((seconds * 10).rounded() / 10)" }
 
     private static func list(_ counts: [String: Int]) -> String {
         counts.sorted { $0.key < $1.key }.map { "\($0.key): \($0.value)" }.joined(separator: ", ")

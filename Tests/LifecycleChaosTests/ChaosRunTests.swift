@@ -23,6 +23,14 @@ import Testing
         #expect(histories.reckoning.isClean, "\(report.text)")
     }
 
+    @Test func `an outage of the database loses no refresh in flight, and no token is presented twice`() async throws {
+        let report = try await ChaosRun.report(
+            ["--seconds", "0", "--histories", "0", "--outage", "4", "--refreshes", "120"])
+        let outage = try #require(report.outage)
+        #expect(outage.isClean, "\(report.text)")
+        #expect(outage.refreshes == 120)
+    }
+
     /// The histories can fail: without a guard they find what it prevents.
     @Test func `histories without the journal find grants that are lost`() async throws {
         let report = try await ChaosRun.report(

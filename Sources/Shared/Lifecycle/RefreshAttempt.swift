@@ -151,6 +151,8 @@ package struct RefreshAttempts: Sendable {
                 .connectionTokens(
                     environmentID: marked.environmentID, uid: marked.uid, generation: marked.generation)))
         guard tokens.refreshToken != nil else { return nil }
+        // The database may be gone when the answer arrives.
+        try await services.vault.prepareToSeal(environmentID: marked.environmentID)
         return PreparedAttempt(
             marked: marked, integration: integration, provider: provider, appAtMark: appAtMark,
             app: try await services.app(appAtMark, environmentID: marked.environmentID), tokens: tokens,
