@@ -12,13 +12,14 @@ struct ConductOptions: Sendable {
     /// Seconds that the database is away with refreshes in flight; 0: it is not.
     var outage = 0
     var refreshes = 1000
+    var failsOver = false
     var reportPath: String?
     /// Of the histories.
     var guards = ProtocolGuards.all
 
     static let help = """
         usage: lifecycle-chaos [--minutes N | --seconds N] [--histories N] [--seed S] [--workers N] [--callers N]
-                               [--outage SECONDS [--refreshes N]] [--report FILE] [--without GUARD]
+                               [--outage SECONDS [--refreshes N]] [--failover] [--report FILE] [--without GUARD]
 
         Keeps grants alive at a provider that fails, on a database that goes away, in processes that are killed, stopped and
         cut off at every step of an attempt; then counts against the provider's own ledger. Exit status 0: every count that
@@ -31,6 +32,7 @@ struct ConductOptions: Sendable {
           --callers              on-demand callers at one connection, in the fronts (default 10)
           --outage               also take the database away for so many seconds under load (default 0: do not)
           --refreshes            refreshes in flight in that outage (default 1000)
+          --failover             also fail over to a standby that lacks the last commits
           --report               also write the report as JSON
           --without              play the histories without this guard, to see what it is for:
                                  \(guards.map(\.0).joined(separator: ", "))
@@ -67,6 +69,7 @@ struct ConductOptions: Sendable {
             case "--callers": callers = try count(option)
             case "--outage": outage = try count(option)
             case "--refreshes": refreshes = max(1, try count(option))
+            case "--failover": failsOver = true
             case "--report": reportPath = try value(option) { $0 }
             case "--without":
                 guards.remove(try value(option) { word in Self.guards.first { $0.0 == word }?.1 })

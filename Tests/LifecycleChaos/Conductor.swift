@@ -30,6 +30,7 @@ struct Conductor: Sendable {
                 try await OutageRun(refreshes: options.refreshes, duration: .seconds(options.outage)).conduct(on: $0)
             }
         }
+        if options.failsOver { report.failover = try await FailoverRun(workers: options.workers).conduct() }
         return report
     }
 

@@ -57,7 +57,7 @@ struct FleetRun {
         }
         try fleet.supervise()
         let healed = BootInstant.now()
-        let rest = try await settle(world, population)
+        let rest = try await Self.settle(world)
         fleet.stop()
         var report = try await FleetReport(world, population, fleet.blows)
         report.seconds = Int(began.duration(to: healed).components.seconds)
@@ -70,11 +70,11 @@ struct FleetRun {
         return report
     }
 
-    private static let patience: Duration = .seconds(90)
+    static let patience: Duration = .seconds(90)
 
     /// Returns when every connection has been renewed since, or is broken.
-    private func settle(_ world: LifecycleWorld, _ population: Population) async throws -> Bool {
-        let deadline = BootInstant.now().advanced(by: Self.patience)
+    static func settle(_ world: LifecycleWorld) async throws -> Bool {
+        let deadline = BootInstant.now().advanced(by: patience)
         let since = try await world.pool.execute(PostgresStatement("chaos_now", "select now()"), []).first?.decode(
             Date.self)
         while .now() < deadline {

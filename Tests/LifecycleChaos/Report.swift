@@ -6,10 +6,13 @@ struct Report: Codable, Sendable {
     var histories: HistoriesReport?
     var fleet: FleetReport?
     var outage: OutageReport?
+    var failover: FailoverReport?
 
     init(_ options: ConductOptions) { seed = options.seed }
 
-    var isClean: Bool { histories?.reckoning.isClean ?? true && fleet?.isClean ?? true && outage?.isClean ?? true }
+    var isClean: Bool {
+        [histories?.reckoning.isClean, fleet?.isClean, outage?.isClean, failover?.isClean].allSatisfy { $0 ?? true }
+    }
 
     /// The report for people.
     var text: String {
@@ -49,6 +52,15 @@ struct Report: Codable, Sendable {
                 ("tokens presented twice", "\(outage.reckoning.replays)"),
             ])
             lines += Self.counts(outage.reckoning) + outage.reckoning.findings.prefix(20).map { "    " + $0 }
+        }
+        if let failover {
+            lines += ["", "a failover to a standby without the last commits"]
+            lines += Self.rows([
+                ("connections", "\(failover.connections)"),
+                ("token sets that the standby had not heard of", "\(failover.generationsLost)"),
+                ("everything renewed after the promotion within", "\(Self.tenths(failover.recoverySeconds)) s"),
+            ])
+            lines += Self.counts(failover.reckoning) + failover.reckoning.findings.prefix(20).map { "    " + $0 }
         }
         if !isClean { lines += ["", "again: lifecycle-chaos --seed \(seed)"] }
         return lines.joined(separator: "\n")
