@@ -119,8 +119,7 @@ final class Disturber: Sendable {
             world.sandbox.state.removeFaults(number)
             count(disturbance.rawValue)
         case .revocation:
-            let members = population.members.dropFirst()
-            guard let member = members.randomElement(using: &random) else { return }
+            guard let member = population.members.randomElement(using: &random) else { return }
             world.sandbox.state.revoke(account: member.account)
             count("revocation")
         }

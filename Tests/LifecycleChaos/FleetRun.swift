@@ -34,7 +34,7 @@ struct FleetRun {
         defer { proxy.stop() }
         let fleet = try Fleet(world, behind: proxy, workers: options.workers)
         defer { fleet.destroy() }
-        let callers = try await Callers(world, fleet.frontPorts, population.hot.connection)
+        let callers = try await Callers(world, fleet.frontPorts, population)
         let disturber = Disturber(world, fleet, population, ground, seed: options.seed)
         let began = BootInstant.now()
         let deadline = began.advanced(by: .seconds(options.seconds))
@@ -98,14 +98,14 @@ struct FleetRun {
 final class Callers: Sendable {
     private let world: LifecycleWorld
     private let ports: [UInt16]
-    private let path: String
+    private let population: Population
     private let key: String
     private let counts = Mutex<[String: Int]>([:])
 
-    init(_ world: LifecycleWorld, _ ports: [UInt16], _ connection: ConnectionRecord) async throws {
+    init(_ world: LifecycleWorld, _ ports: [UInt16], _ population: Population) async throws {
         self.world = world
         self.ports = ports
-        path = "/v1/connections/\(connection.publicID)/refresh"
+        self.population = population
         let draft = APIKeyDraft(mode: .test)
         _ = try await APIKeys.insert(
             draft, environmentID: world.environmentID, name: "chaos", role: .full, expiresAt: nil, in: world.pool)
@@ -117,6 +117,8 @@ final class Callers: Sendable {
     func call(until deadline: BootInstant) async {
         while .now() < deadline {
             let port = ports.randomElement() ?? 0
+            guard let connection = population.hot?.connection else { return }
+            let path = "/v1/connections/\(connection.publicID)/refresh"
             let outcome = await world.egress.send(
                 .init(
                     method: "POST", url: "http://127.0.0.1:\(port)\(path)",

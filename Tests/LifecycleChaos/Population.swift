@@ -16,6 +16,7 @@ final class Population: Sendable {
     private struct State {
         var members: [Member] = []
         var refused: Set<String> = []
+        var hot: Int?
     }
 
     /// How many of each class are kept. A single lost answer ends one of `strict-app`, so there are few.
@@ -27,17 +28,18 @@ final class Population: Sendable {
 
     private let world: LifecycleWorld
     private let state = Mutex(State())
-    /// Called on demand by everyone, all the time.
-    let hot: Member
+    private let hotClass: ProviderClass
 
     init(_ world: LifecycleWorld, hot providerClass: ProviderClass) async throws {
         self.world = world
-        hot = try await Self.join(providerClass, number: 0, in: world)
-        state.withLock { $0.members.append(hot) }
+        hotClass = providerClass
         try await replenish()
     }
 
     var members: [Member] { state.withLock { $0.members } }
+
+    /// Called on demand by everyone, all the time; another when it breaks.
+    var hot: Member? { state.withLock { state in state.hot.map { state.members[$0] } } }
 
     /// A member whose provider has not told a false refusal yet: two of them would be a break, and nobody could know.
     func unrefused(_ index: Int) -> Member? {
@@ -53,11 +55,21 @@ final class Population: Sendable {
     /// Connects a new account for each that has broken.
     func replenish() async throws {
         let rows = try await world.states()
+        defer { chooseHot(rows) }
         for (providerClass, size) in Self.sizes {
             let living = members.count { $0.providerClass == providerClass && rows[$0.connection.id] != .broken }
             for _ in living..<max(living, size) {
                 let member = try await Self.join(providerClass, number: members.count, in: world)
                 state.withLock { $0.members.append(member) }
+            }
+        }
+    }
+
+    private func chooseHot(_ rows: [Int64: ConnectionState]) {
+        state.withLock { state in
+            if let hot = state.hot, rows[state.members[hot].connection.id] != .broken { return }
+            state.hot = state.members.lastIndex {
+                $0.providerClass == hotClass && rows[$0.connection.id] != .broken
             }
         }
     }

@@ -64,6 +64,18 @@ import Testing
         }
     }
 
+    @Test func `a request that arrives twice is worked on twice and answered once`() async throws {
+        try await withSandbox { sandbox in
+            let tokens = try await sandbox.connect("strict-family")
+            try await sandbox.control("POST", "faults", #"{"kind":"duplicate","endpoint":"token-refresh","count":1}"#)
+            let answer = try await sandbox.refresh("strict-family", tokens.refresh)
+            #expect(answer.status == 200)
+            let received = try SandboxHarness.tokens(answer)
+            #expect(try sandbox.grant().replays == 1)
+            #expect(!sandbox.state.lookup(received.refresh).alive)
+        }
+    }
+
     @Test func `two secrets are good until the old one is expired`() async throws {
         try await withSandbox { sandbox in
             let tokens = try await sandbox.connect("replayable")
