@@ -17,10 +17,15 @@ struct Stage: Sendable {
     private let proxy: Proxy
     private let account = "user@example.com"
 
-    init(_ world: LifecycleWorld, guards: ProtocolGuards, transport: (any OAuthTransport)? = nil) throws {
+    /// - Parameter timings: of the first process; nil: the world's.
+    init(
+        _ world: LifecycleWorld, guards: ProtocolGuards, transport: (any OAuthTransport)? = nil,
+        timings: LifecycleTimings? = nil
+    ) throws {
         self.world = world
         proxy = try Proxy(upstream: Proxy.socketPath(of: world.database.url))
-        first = try WorldProcess("first", in: world, behind: proxy, guards: guards, transport: transport)
+        first = try WorldProcess(
+            "first", in: world, behind: proxy, guards: guards, transport: transport, timings: timings)
         second = try WorldProcess("second", in: world, behind: proxy, guards: guards, transport: transport)
     }
 

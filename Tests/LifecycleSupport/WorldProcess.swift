@@ -29,9 +29,11 @@ package final class WorldProcess: Sendable {
     ///   - place: of one that was killed, to begin again in its stead; nil: a new one.
     ///   - transport: what it sends with; nil: libcurl.
     ///   - journals: the directory of its journal, in the world's.
+    ///   - timings: its own; nil: the world's.
     package init(
         _ name: String, in world: LifecycleWorld, behind proxy: Proxy, place: (Int, UInt16)? = nil,
-        guards: ProtocolGuards = .all, transport: (any OAuthTransport)? = nil, journals: String = "journals"
+        guards: ProtocolGuards = .all, transport: (any OAuthTransport)? = nil, journals: String = "journals",
+        timings: LifecycleTimings? = nil
     ) throws {
         self.proxy = proxy
         let (place, port) = try place ?? proxy.add()
@@ -49,7 +51,7 @@ package final class WorldProcess: Sendable {
         services = LifecycleServices(
             pool: pool, vault: world.vault, catalog: world.catalog,
             oauth: OAuthClient(transport: transport ?? world.egress), queue: JobQueue(pool: pool, logger: logger),
-            journal: journal, timings: world.services.timings, owner: name, logger: logger, guards: guards)
+            journal: journal, timings: timings ?? world.services.timings, owner: name, logger: logger, guards: guards)
         attempts = RefreshAttempts(services)
         refresher = CredentialRefresher(services)
     }
