@@ -41,7 +41,7 @@ struct ConductOptions: Sendable {
     static let guards: [(String, ProtocolGuards)] = [
         ("fence", .fence), ("nonce", .nonce), ("send-hook", .sendHook), ("re-read", .reread), ("escrow", .escrow),
         ("alternates", .alternates), ("suspicion", .suspicion), ("strict-wait", .strictWait),
-        ("ambiguity", .ambiguityCarried), ("hold", .hold),
+        ("ambiguity", .ambiguityCarried),
     ]
 
     init() {}

@@ -26,11 +26,9 @@ package struct ProtocolGuards: OptionSet, Sendable, Hashable {
     package static let strictWait = ProtocolGuards(rawValue: 1 << 7)
     /// A generation stays ambiguous after its mark has gone.
     package static let ambiguityCarried = ProtocolGuards(rawValue: 1 << 8)
-    /// After a change of server nobody marks or believes a refusal until all journals are drained.
-    package static let hold = ProtocolGuards(rawValue: 1 << 9)
 
     package static let all: ProtocolGuards = [
-        .fence, .nonce, .sendHook, .reread, .escrow, .alternates, .suspicion, .strictWait, .ambiguityCarried, .hold,
+        .fence, .nonce, .sendHook, .reread, .escrow, .alternates, .suspicion, .strictWait, .ambiguityCarried,
     ]
 
     /// The nonce of a new attempt.
