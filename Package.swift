@@ -154,19 +154,31 @@ let targets: [Target] = [
         name: "TestSupport",
         dependencies: ["EmbeddedPostgres", "Postgres", "Schema", "Pacing", "Credentials", "Vault", logging],
         path: "Tests/Support", swiftSettings: strict),
+    // what disturbs a run: a proxy before the database, seeded chance
+    .target(
+        name: "ChaosSupport", dependencies: ["Pacing"], path: "Tests/ChaosSupport", swiftSettings: strict),
     .target(
         name: "LifecycleSupport",
         dependencies: [
-            "TestSupport", "Lifecycle", "Escrow", "Queue", "Store", "OAuth", "Catalog", "Vault", "Egress", "Sandbox",
-            "Postgres", "Schema", "Pacing", "Credentials", logging,
+            "TestSupport", "ChaosSupport", "EmbeddedPostgres", "Lifecycle", "Escrow", "Queue", "Store", "OAuth",
+            "Catalog", "Vault",
+            "Egress", "Sandbox", "Postgres", "Schema", "Pacing", "Credentials", logging,
         ],
         path: "Tests/LifecycleSupport", swiftSettings: strict),
     // the queue's history checker: workers, observers and enqueuers under chaos, and the proof that nothing was lost
     .executableTarget(
         name: "QueueChaos",
         dependencies: [
-            "Queue", "Postgres", "Schema", "EmbeddedPostgres", "Pacing", logging, lifecycleService, unixSignals,
+            "ChaosSupport", "Queue", "Postgres", "Schema", "EmbeddedPostgres", "Pacing", logging, lifecycleService,
+            unixSignals,
         ], path: "Tests/QueueChaos", swiftSettings: strict),
+    // the protocol under chaos: histories of one connection, and a fleet of processes
+    .executableTarget(
+        name: "LifecycleChaos",
+        dependencies: [
+            "LifecycleSupport", "ChaosSupport", "TestSupport", "EmbeddedPostgres", "Lifecycle", "OAuth", "Store",
+            "Sandbox", "Egress", "Schema", "Postgres", "Pacing", "Credentials", logging,
+        ], path: "Tests/LifecycleChaos", swiftSettings: strict),
     tests("Credentials", ["Credentials"]),
     tests("Pacing", ["Pacing"]),
     tests("EmbeddedPostgres", ["EmbeddedPostgres", "Postgres", logging]),
@@ -176,7 +188,14 @@ let targets: [Target] = [
     tests("Egress", ["Egress", "CLibCurl", "Pacing", logging, metrics]),
     tests("Schema", ["Schema", "Postgres", "TestSupport", logging]),
     tests("Queue", ["Queue", "Postgres", "EmbeddedPostgres", "Schema", "Pacing", "TestSupport", logging]),
-    tests("QueueChaos", ["QueueChaos", "Postgres", "TestSupport"]),
+    tests("QueueChaos", ["QueueChaos", "ChaosSupport", "Postgres", "TestSupport"]),
+    tests(
+        "LifecycleChaos",
+        [
+            "LifecycleChaos", "LifecycleSupport", "ChaosSupport", "Lifecycle", "OAuth", "Store", "Sandbox", "Egress",
+            "Escrow", "Queue", "Vault", "Schema", "Postgres", "Pacing", "Credentials", "TestSupport",
+            "EmbeddedPostgres", logging,
+        ]),
     tests("Store", ["Store", "Vault", "Credentials", "Postgres", "Schema", "Pacing", "TestSupport"]),
     tests(
         "OAuth", ["OAuth", "Catalog", "Egress", "Vault", "Credentials", "Pacing"], resources: [.copy("Vectors")]),
@@ -222,6 +241,7 @@ let package = Package(
     products: [
         .executable(name: "evergrant", targets: ["CLI"]),
         .executable(name: "queue-chaos", targets: ["QueueChaos"]),
+        .executable(name: "lifecycle-chaos", targets: ["LifecycleChaos"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),

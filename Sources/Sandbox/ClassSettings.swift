@@ -51,6 +51,15 @@ package struct ClassSettings: Sendable, Equatable, Codable {
     package var refreshKillsAccess = false
     /// `omits_refresh_token` (false): `replayable` leaves the refresh token out of refresh answers, as Google does.
     package var omitsRefreshToken = false
+    /// `earliest_refresh` (seconds, null = any time): a refresh sooner after the last one is refused with 400
+    /// `access_denied`, and spends nothing, as at Exact Online.
+    package var earliestRefresh: Double?
+    /// `one_grant_per_account` (false): a new grant ends the account's older ones of the client, as at Fitbit.
+    package var oneGrantPerAccount = false
+    /// `grant_limit` (requests, null = none) in `grant_limit_seconds` (600): token requests of one grant; more get 429
+    /// with `Retry-After` and spend nothing, as at Zoho.
+    package var grantLimit: Int?
+    package var grantLimitSeconds: Double = 600
     /// `requires_pkce` (false): refuse authorization requests without `code_challenge`.
     package var requiresPKCE = false
     /// `auto_consent` (null = ask): decide without a page. `?auto=` in the request outranks it.
@@ -72,6 +81,10 @@ package struct ClassSettings: Sendable, Equatable, Codable {
         case reissue, harm, account
         case refreshKillsAccess = "refresh_kills_access"
         case omitsRefreshToken = "omits_refresh_token"
+        case earliestRefresh = "earliest_refresh"
+        case oneGrantPerAccount = "one_grant_per_account"
+        case grantLimit = "grant_limit"
+        case grantLimitSeconds = "grant_limit_seconds"
         case requiresPKCE = "requires_pkce"
         case autoConsent = "auto_consent"
         case grantedScope = "granted_scope"

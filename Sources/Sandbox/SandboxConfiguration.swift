@@ -2,6 +2,13 @@
 package struct SandboxConfiguration: Sendable {
     /// Address to listen on. The control API has no password: keep it on a loopback or a test network.
     package var host = "127.0.0.1"
+    /// Addresses to listen on beside it, on the same port: each is a token host of its own to whoever counts by host, and
+    /// all are one provider. Loopback has many, such as `127.0.0.2`.
+    package var otherHosts: [String] = []
+    /// Played from the start.
+    package var scenario: SandboxScenario?
+    /// Multiplies the scenario's times.
+    package var scenarioScale = 1.0
     /// TCP port; 0 takes a free one, told by ``SandboxServer/port``.
     package var port = 7080
     /// Base of the issuer named in authorization answers (RFC 9207), without a final slash. Nil:
@@ -18,12 +25,14 @@ package struct SandboxConfiguration: Sendable {
 
     package init(
         host: String = "127.0.0.1", port: Int = 7080, publicURL: String? = nil, stateFile: String? = nil,
-        settings: SandboxSettings = SandboxSettings()
+        settings: SandboxSettings = SandboxSettings(), otherHosts: [String] = [], scenario: SandboxScenario? = nil
     ) {
         self.host = host
         self.port = port
         self.publicURL = publicURL
         self.stateFile = stateFile
         self.settings = settings
+        self.otherHosts = otherHosts
+        self.scenario = scenario
     }
 }

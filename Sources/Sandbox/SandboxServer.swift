@@ -54,7 +54,13 @@ package final class SandboxServer: Service {
                 bound.succeed(port)
             },
             logger: logger)
-        var shutdown = ServiceGroupConfiguration(services: [application], logger: logger)
+        var services: [any Service] = [application]
+        for host in configuration.otherHosts {
+            services.append(OtherHost(host: host, bound: bound, responder: responder, logger: logger))
+        }
+        services.append(ScenarioPlayer(state, logger: logger))
+        if let scenario = configuration.scenario { state.play(scenario, scale: configuration.scenarioScale) }
+        var shutdown = ServiceGroupConfiguration(services: services, logger: logger)
         shutdown.maximumGracefulShutdownDuration = .seconds(5)
         let group = ServiceGroup(configuration: shutdown)
         // Unstructured, so that a cancellation becomes a graceful shutdown: answers on their way are still sent.
@@ -76,6 +82,22 @@ package final class SandboxServer: Service {
         if let url = configuration.publicURL { return url }
         let host = configuration.host.contains(":") ? "[\(configuration.host)]" : configuration.host
         return "http://\(host):\(port)"
+    }
+}
+
+/// One more address of the same provider, on the port of the first.
+private struct OtherHost: Service {
+    let host: String
+    let bound: BoundPort
+    let responder: LateResponder
+    let logger: Logger
+
+    func run() async throws {
+        let application = Application(
+            responder: responder,
+            server: .http1(configuration: .init(additionalChannelHandlers: [ClientWatch()])),
+            configuration: .init(address: .hostname(host, port: try await bound.value)), logger: logger)
+        try await application.run()
     }
 }
 

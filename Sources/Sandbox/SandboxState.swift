@@ -11,11 +11,15 @@ import Synchronization
 package final class SandboxState: Sendable {
     private let book: Mutex<ProviderBook>
     private let settingsAtStart: SandboxSettings
+    /// Scenarios to play, each with the factor of its times.
+    let scenarios: AsyncStream<(SandboxScenario, Double)>
+    private let scenarioQueue: AsyncStream<(SandboxScenario, Double)>.Continuation
     /// Open when the server shuts down: whoever waits for time to pass goes on.
     let closing = Latch()
 
     package init(settings: SandboxSettings = SandboxSettings()) {
         settingsAtStart = settings
+        (scenarios, scenarioQueue) = AsyncStream.makeStream()
         book = Mutex(ProviderBook(settings: settings))
     }
 
@@ -28,6 +32,15 @@ package final class SandboxState: Sendable {
             return body(&book, now)
         }
     }
+
+    /// Plays a scenario when those before it are over; a server must run.
+    /// - Parameter scale: multiplies its times.
+    package func play(_ scenario: SandboxScenario, scale: Double = 1) { scenarioQueue.yield((scenario, scale)) }
+
+    /// The scenario that is being played.
+    package var playing: String? { withBook { book, _ in book.playing } }
+
+    func isPlaying(_ name: String?) { withBook { book, _ in book.playing = name } }
 
     /// Lets every stopped, hanging and slow request go on.
     func releaseAll() {

@@ -44,8 +44,18 @@ package struct LifecycleWorld: Sendable {
     package static func with(
         timings: LifecycleTimings = timings, window: Int = 600, _ body: (LifecycleWorld) async throws -> Void
     ) async throws {
-        let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
         try await withMigratedDatabase { database in
+            try await on(database, timings: timings, window: window, body)
+        }
+    }
+
+    /// The same on a migrated, empty database of the caller's own.
+    package static func on(
+        _ database: TestDatabase, timings: LifecycleTimings = timings, window: Int = 600,
+        _ body: (LifecycleWorld) async throws -> Void
+    ) async throws {
+        let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
+        do {
             let server = SandboxServer(configuration: SandboxConfiguration(port: 0), logger: logger)
             try await withThrowingTaskGroup(of: Void.self) { group in
                 group.addTask { try await server.run() }
@@ -203,6 +213,29 @@ package struct LifecycleWorld: Sendable {
                 """), [.int8(connection.id), .float8(seconds)])
     }
 
+    /// Lets time pass for one connection and for its account at the provider.
+    package func pass(_ connection: ConnectionRecord, account: String, seconds: Double) async throws {
+        sandbox.state.age(account: account, by: seconds)
+        try await pool.execute(
+            PostgresStatement(
+                "test_pass",
+                """
+                with aged as (
+                    update evergrant.connections set attempt_started_at = attempt_started_at - make_interval(secs => $2),
+                        attempt_deadline = attempt_deadline - make_interval(secs => $2),
+                        ambiguous_since = ambiguous_since - make_interval(secs => $2),
+                        access_issued_at = access_issued_at - make_interval(secs => $2),
+                        access_expires_at = access_expires_at - make_interval(secs => $2),
+                        next_attempt_at = next_attempt_at - make_interval(secs => $2),
+                        retest_at = retest_at - make_interval(secs => $2),
+                        refresh_due_at = refresh_due_at - make_interval(secs => $2)
+                    where id = $1 returning id)
+                update evergrant.credentials k set issued_at = issued_at - make_interval(secs => $2),
+                    previous_issued_at = previous_issued_at - make_interval(secs => $2)
+                from aged where k.connection_id = aged.id
+                """), [.int8(connection.id), .float8(seconds)])
+    }
+
     /// Recovers the connection's open attempt, if there is one past its deadline.
     package func recover(_ connection: ConnectionRecord) async throws -> RefreshResult {
         guard let nonce = try await row(connection).attemptNonce else { return .notMarked }
@@ -211,6 +244,32 @@ package struct LifecycleWorld: Sendable {
 
     package func refresh(_ connection: ConnectionRecord) async throws -> RefreshResult {
         try await RefreshAttempts(services).refresh(connectionID: connection.id, generation: nil)
+    }
+
+    /// The state of every connection.
+    package func states() async throws -> [Int64: ConnectionState] {
+        let rows = try await pool.execute(
+            PostgresStatement("test_states", "select id, state from evergrant.connections"), [])
+        return try Dictionary(
+            rows.map { row in
+                let (id, state) = try row.decode(Int64.self, String.self)
+                return (id, ConnectionState(rawValue: state) ?? .pending)
+            }, uniquingKeysWith: { $1 })
+    }
+
+    /// The process that holds the mark of an account's connection.
+    package func ownerPID(ofAccount account: String) async throws -> Int32? {
+        let rows = try await pool.execute(
+            PostgresStatement(
+                "test_owner",
+                "select attempt_owner from evergrant.connections where account_id = $1 and attempt_nonce is not null"),
+            [.text(account)])
+        return try rows.first?.decode(String.self).split(separator: ":").last.flatMap { Int32($0) }
+    }
+
+    /// The name of the database, whoever made it.
+    package var databaseName: String {
+        String(URLComponents(string: database.url)?.path.dropFirst() ?? "postgres")
     }
 
     package var inFlight: Int { sandbox.state.grants().map(\.maximumInFlight).max() ?? 0 }

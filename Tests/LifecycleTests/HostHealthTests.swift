@@ -235,8 +235,10 @@ import Testing
 
     // MARK: Waves
 
-    @Test(arguments: [(4, 0, false), (5, 0, true), (5, 1, true), (5, 2, false), (20, 5, false), (21, 48, true),
-        (21, 49, false), (300, 700, false), (301, 699, true)])
+    @Test(arguments: [
+        (4, 0, false), (5, 0, true), (5, 1, true), (5, 2, false), (20, 5, false), (21, 48, true),
+        (21, 49, false), (300, 700, false), (301, 699, true),
+    ])
     func `a wave is many, or nearly all of a few`(refused: Int, served: Int, isWave: Bool) {
         var health = HostHealth()
         absorb(&health, answers(served: served, at: 0), 0)
@@ -341,7 +343,10 @@ import Testing
             case 3: effects = absorb(&health, fault("\(Int.random(in: 0..<3, using: &random))", at: began), now)
             case 4: effects = absorb(&health, retests(served: 1, at: began), now)
             case 5: effects = absorb(&health, retests(refused: 1, at: began), now)
-            case 6: effects = health.probed([.alive, .down, .appFault, .reachable][Int.random(in: 0..<4, using: &random)], at: at(now), settings: Self.settings)
+            case 6:
+                effects = health.probed(
+                    [.alive, .down, .appFault, .reachable][Int.random(in: 0..<4, using: &random)], at: at(now),
+                    settings: Self.settings)
             case 7:
                 if health.gate(at: at(now)) == .trial, health.claimTrial() { trials += 1 }
                 effects = []

@@ -82,7 +82,7 @@ extension LifecycleWorld {
     }
 
     /// How many connections are in each state.
-    func states() async throws -> [String: Int] {
+    func stateCounts() async throws -> [String: Int] {
         let pairs = try await pool.execute(
             PostgresStatement("test_states", "select state, count(*) from evergrant.connections group by 1"), []
         ).map { try $0.decode(String.self, Int.self) }
@@ -113,7 +113,7 @@ extension LifecycleWorld {
     @discardableResult
     func round(_ keeper: HealthKeeper, limit: Int = 400) async throws -> Int {
         try await keeper.turn()
-        let due = try await Attempts.claimDue(limit: limit, claim: .seconds(900), in: pool).map(\.id)
+        let due = try await Attempts.claimDue(limit: limit, claim: .seconds(900), horizon: .zero, in: pool).map(\.id)
         let attempts = RefreshAttempts(services)
         let refreshed = try await withThrowingTaskGroup(of: Int.self) { group in
             for worker in 0..<16 {
@@ -142,7 +142,7 @@ extension LifecycleWorld {
         while try await !condition() {
             if BootInstant.now() > deadline {
                 throw InvalidValue(
-                    item: "condition", problem: "did not come true in \(seconds) s: \(try await states())",
+                    item: "condition", problem: "did not come true in \(seconds) s: \(try await stateCounts())",
                     repair: "see the test")
             }
             try await round(keeper)

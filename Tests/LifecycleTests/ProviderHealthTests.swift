@@ -45,11 +45,12 @@ private let patience: Double = crowdSize > 1000 ? 240 : 60
             _ = crowd
             try await world.fault("5xx_before", at: "replayable", count: 1_000_000)
             try await world.makeAllDue()
-            let ids = try await Attempts.claimDue(limit: 100, claim: .seconds(900), in: world.pool).map(\.id)
+            let ids = try await Attempts.claimDue(limit: 100, claim: .seconds(900), horizon: .zero, in: world.pool).map(
+                \.id)
             let attempts = RefreshAttempts(world.services)
             for id in ids { _ = try await attempts.refresh(connectionID: id, generation: nil) }
             #expect(world.asked(.replayable) == 5)
-            #expect(try await world.states() == ["degraded": 40])
+            #expect(try await world.stateCounts() == ["degraded": 40])
             let failures = try await world.number("select sum(failures) from evergrant.connections")
             #expect(failures == 0)
             #expect(try await world.operatorEvents() == ["provider.breaker_opened"])
@@ -73,7 +74,7 @@ private let patience: Double = crowdSize > 1000 ? 240 : 60
             for _ in 0..<20 { try await world.round(keeper) }
             #expect(try await world.row(family[0]).state == .degraded)
             world.removeFaults()
-            try await world.live(keeper) { try await world.states() == ["active": 8] }
+            try await world.live(keeper) { try await world.stateCounts() == ["active": 8] }
             try await world.live(keeper) {
                 try await world.operatorEvents() == ["provider.breaker_opened", "provider.breaker_closed"]
             }
@@ -236,7 +237,7 @@ private let patience: Double = crowdSize > 1000 ? 240 : 60
             world.sandbox.state.register(
                 client: "sandbox-client", secret: "new-secret", redirectURIs: ["http://127.0.0.1:9/oauth/callback"])
             try await world.makeAllDue()
-            try await world.live(keeper, seconds: patience) { try await world.states() == ["degraded": crowdSize] }
+            try await world.live(keeper, seconds: patience) { try await world.stateCounts() == ["degraded": crowdSize] }
             let asked = world.asked(.replayable)
             for _ in 0..<20 { try await world.round(keeper) }
             #expect(try await world.operatorEvents() == ["oauth_app.suspended"])
@@ -250,7 +251,7 @@ private let patience: Double = crowdSize > 1000 ? 240 : 60
             _ = try await OAuthApps.replaceSecret(
                 id: appID, sealedSecret: sealed, version: app.secretVersion + 1, in: world.pool)
             let start = BootInstant.now()
-            try await world.live(keeper, seconds: patience) { try await world.states() == ["active": crowdSize] }
+            try await world.live(keeper, seconds: patience) { try await world.stateCounts() == ["active": crowdSize] }
             print("expired secret: all \(crowdSize) active \(start.duration(to: .now())) after the new one")
             #expect(try await world.operatorEvents() == ["oauth_app.suspended", "oauth_app.resumed"])
             #expect(try await world.toldToUsers() == 0)
@@ -288,7 +289,7 @@ private let patience: Double = crowdSize > 1000 ? 240 : 60
             }
             world.removeFaults()
             try await world.makeAllDue()
-            try await world.live(keeper) { try await world.states() == ["active": 1] }
+            try await world.live(keeper) { try await world.stateCounts() == ["active": 1] }
             let told = try await world.operatorEvents()
             #expect(told == ["oauth_app.suspended", "oauth_app.resumed"])
         }
@@ -309,7 +310,7 @@ private let patience: Double = crowdSize > 1000 ? 240 : 60
                 return try await world.operatorEvents() == ["oauth_app.suspended"]
             }
             try await world.makeAllDue()
-            try await world.live(keeper) { try await world.states() == ["active": 3] }
+            try await world.live(keeper) { try await world.stateCounts() == ["active": 3] }
             #expect(try await world.operatorEvents() == ["oauth_app.suspended", "oauth_app.resumed"])
         }
     }
@@ -326,14 +327,14 @@ private let patience: Double = crowdSize > 1000 ? 240 : 60
                 try await world.number("select count(*) from evergrant.held_verdicts") == crowdSize
             }
             for _ in 0..<30 { try await world.round(keeper) }
-            #expect(try await world.states() == ["suspected": crowdSize])
+            #expect(try await world.stateCounts() == ["suspected": crowdSize])
             #expect(try await world.operatorEvents() == ["provider.wave_began"])
             let shown = try await EndpointReports.inTrouble(limit: 10, in: world.pool)
             #expect(shown.map(\.held) == [min(crowdSize, 10_000)])
             #expect(shown.first?.waveUntil != nil && shown.first?.needsAttention == true)
             world.removeFaults()
             let start = BootInstant.now()
-            try await world.live(keeper, seconds: patience) { try await world.states() == ["active": crowdSize] }
+            try await world.live(keeper, seconds: patience) { try await world.stateCounts() == ["active": crowdSize] }
             print("wave of \(crowdSize) false refusals: all active \(start.duration(to: .now())) after it")
             #expect(try await world.operatorEvents() == ["provider.wave_began", "provider.wave_ended"])
             #expect(try await world.toldToUsers() == 0)
@@ -366,7 +367,7 @@ private let patience: Double = crowdSize > 1000 ? 240 : 60
                 where c.oauth_app_id = h.oauth_app_id and c.retest_at > h.wave_until
                 """)
             #expect(late == 0)
-            try await world.live(keeper) { try await world.states() == ["broken": 5] }
+            try await world.live(keeper) { try await world.stateCounts() == ["broken": 5] }
             print("five true revocations: all told \(Date().timeIntervalSince(start)) s after, of a hold of 3 s")
             #expect(try await world.toldToUsers() == 5)
             for member in family { #expect(try await world.row(member).reason == .refused) }
@@ -383,7 +384,7 @@ private let patience: Double = crowdSize > 1000 ? 240 : 60
             for member in family.prefix(6) { _ = try await world.refresh(member) }
             #expect(try await world.operatorEvents() == ["provider.wave_began"])
             #expect(try await world.refresh(family[6]) == .refreshed)
-            try await world.live(keeper) { try await world.states() == ["active": 7] }
+            try await world.live(keeper) { try await world.stateCounts() == ["active": 7] }
             #expect(try await world.toldToUsers() == 0)
             let held = try await world.number("select count(*) from evergrant.held_verdicts")
             #expect(held == 0)

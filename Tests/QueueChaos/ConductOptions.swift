@@ -1,3 +1,4 @@
+import ChaosSupport
 import Foundation
 
 /// What a run is asked for on the command line.

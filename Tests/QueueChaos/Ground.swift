@@ -1,3 +1,4 @@
+import ChaosSupport
 import EmbeddedPostgres
 import Foundation
 import Logging

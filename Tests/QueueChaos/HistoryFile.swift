@@ -1,3 +1,4 @@
+import ChaosSupport
 import Foundation
 import Logging
 import Pacing
@@ -54,13 +55,6 @@ final class HistoryFile: Sendable {
         }
         return entries.sorted { $0.at < $1.at }
     }
-}
-
-/// Why a run cannot be made; nothing that the queue did.
-struct ChaosError: Error, CustomStringConvertible {
-    let description: String
-
-    init(_ description: String) { self.description = description }
 }
 
 /// Puts warnings of the code under test into the history.

@@ -1,3 +1,4 @@
+import ChaosSupport
 import Postgres
 import TestSupport
 import Testing

@@ -40,6 +40,18 @@ import Testing
         return nil
     }
 
+    @Test func `a vault that has only opened seals without its database once it was prepared`() async throws {
+        let sealed = try await vault().seal(Secret("t"), place)
+        let prepared = vault()
+        _ = try await prepared.open(sealed, place)
+        try await prepared.prepareToSeal(environmentID: 1)
+        let unprepared = vault()
+        _ = try await unprepared.open(sealed, place)
+        keys.setReachable(false)
+        _ = try await prepared.seal(Secret("an answer that exists nowhere else"), place)
+        await #expect(throws: MemoryDataKeys.Unreachable.self) { try await unprepared.seal(Secret("t"), place) }
+    }
+
     @Test func `a secret opens in its place, in this process and in another with the same keyring`() async throws {
         let first = vault()
         let sealed = try await first.seal(Secret("ya29.top-secret"), place)

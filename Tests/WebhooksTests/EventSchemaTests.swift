@@ -109,8 +109,8 @@ import Testing
             "insert into evergrant.oauth_apps (environment_id, provider, client_id) values (\(fixture.environmentID), 'google', 'c')"
         )
         let app = try await fixture.value("select max(id) from evergrant.oauth_apps", as: Int64.self)
-        _ = try await Quarantine.begin(appID: app, reason: "invalid_client", probeIn: .seconds(60), in: fixture.pool)
-        _ = try await Quarantine.end(appID: app, over: .zero, in: fixture.pool)
+        _ = try await Quarantine.begin(appID: app, reason: "invalid_client", in: fixture.pool)
+        _ = try await Quarantine.end(appID: app, in: fixture.pool)
         _ = try await WebhookEndpoints.disable(
             id: made.id, url: nil, reason: "it answered 410 Gone", in: fixture.pool)
         _ = try await Events.insertTest(endpointID: made.id, in: fixture.pool)

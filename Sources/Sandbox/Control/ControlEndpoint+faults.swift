@@ -67,7 +67,7 @@ extension ControlEndpoint {
         SandboxSelector(
             try body.choice("class", ProviderClass.self),
             try body.choice("endpoint", SandboxEndpoint.self), account: try body.text("account"),
-            client: try body.text("client"))
+            client: try body.text("client"), tenant: try body.text("tenant"))
     }
 
     private struct GateReport: Encodable {

@@ -50,8 +50,10 @@ extension ControlEndpoint {
         case (.post, 1):
             var body = try await call.body()
             let seconds = try body.number("advance_seconds", in: -1e9...1e9)
+            let account = try body.text("account")
             try body.finish()
             guard let seconds else { throw .malformed("`advance_seconds` is missing") }
+            if let account { return Done(body: ["grants": state.age(account: account, by: seconds)]) }
             return Done(body: ["time": state.advanceClock(by: seconds)])
         default: throw Self.misdirected(call)
         }

@@ -53,6 +53,17 @@ extension ControlEndpoint {
             state.register(
                 client: id, secret: isPublic ? nil : secret ?? TokenMint.value("secret_"), redirectURIs: uris)
             return Done(status: 201, body: client(id))
+        case (.post, 4) where call.path[2] == "secrets" && ["add", "expire"].contains(call.path[3]):
+            var body = try await call.body()
+            let secret = try body.text("client_secret")
+            try body.finish()
+            guard let secret else { throw .malformed("`client_secret` is missing") }
+            let isKnown =
+                call.path[3] == "add"
+                ? state.add(secret: secret, toClient: call.path[1])
+                : state.expire(secret: secret, ofClient: call.path[1])
+            guard isKnown else { throw .missing("client \(call.path[1])") }
+            return Done(body: client(call.path[1]))
         case (.delete, 2):
             guard state.remove(client: call.path[1]) else { throw .missing("client \(call.path[1])") }
         default: throw Self.misdirected(call)

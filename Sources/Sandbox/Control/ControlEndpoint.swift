@@ -60,6 +60,7 @@ struct ControlEndpoint: Sendable {
         case "clock": try await clock(call)
         case "revoke": try revoke(call)
         case "reset": try reset(call)
+        case "scenarios": try await scenarios(call)
         default: throw .missing("/control/\(call.path.joined(separator: "/"))")
         }
     }

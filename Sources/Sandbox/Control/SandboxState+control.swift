@@ -47,6 +47,20 @@ extension SandboxState {
         }
     }
 
+    /// Lets time pass for the grants of one account alone: everything that was, was so much earlier.
+    /// - Returns: The grants that there are.
+    @discardableResult
+    package func age(account: String, by seconds: Double, in providerClass: ProviderClass? = nil) -> [String] {
+        withBook { book, _ in
+            let ids = book.grants.values.filter {
+                $0.account == account && (providerClass == nil || providerClass == $0.providerClass)
+            }.map(\.id).sorted()
+            for id in ids { book.grants[id]?.becomeOlder(by: seconds) }
+            book.revision += 1
+            return ids.map { "g\($0)" }
+        }
+    }
+
     /// Makes an API key of class `key`.
     package func makeKey(account: String) -> String {
         withBook { book, now in
@@ -75,6 +89,31 @@ extension SandboxState {
         withBook { book, _ in
             book.clients[id] = OAuthClient(id: id, secret: secret, redirectURIs: redirectURIs)
             book.revision += 1
+        }
+    }
+
+    /// Gives a client one more secret beside those it has. False when there is no such client.
+    @discardableResult
+    package func add(secret: String, toClient id: String) -> Bool {
+        withBook { book, _ in
+            book.revision += 1
+            guard var client = book.clients[id] else { return false }
+            client.otherSecrets = (client.otherSecrets ?? []) + [secret]
+            client.expiredSecrets?.removeAll { $0 == secret }
+            book.clients[id] = client
+            return true
+        }
+    }
+
+    /// Ends one secret of a client: from then on it gets `invalid_client`. False when there is no such client.
+    @discardableResult
+    package func expire(secret: String, ofClient id: String) -> Bool {
+        withBook { book, _ in
+            book.revision += 1
+            guard var client = book.clients[id] else { return false }
+            client.expiredSecrets = (client.expiredSecrets ?? []) + [secret]
+            book.clients[id] = client
+            return true
         }
     }
 

@@ -62,7 +62,7 @@ struct SandboxResponder: HTTPResponder {
         Classes: \(ProviderClass.allCases.map(\.rawValue).joined(separator: ", "))
         Client:  \(SandboxConfiguration.clientID) with \(SandboxConfiguration.clientSecret)
         Keys:    /key
-        Control: /control/settings  clients  keys  faults  gates  grants  ledger  lookup  clock  revoke  reset
+        Control: /control/settings  clients  keys  faults  gates  grants  ledger  lookup  clock  revoke  scenarios  reset
 
         """
 }

@@ -7,7 +7,7 @@ struct Interference: Sendable {
     let state: SandboxState
 
     /// Does the work of `call` where no fault forbids it, and answers, or does not.
-    /// - Parameter work: What the provider does; run at most once.
+    /// - Parameter work: What the provider does; run at most once, but for a duplicate.
     func run(_ call: Call, on channel: any Channel, _ work: () -> Answer) async -> Response {
         if call.isPlain {
             let answer = work()
@@ -21,12 +21,13 @@ struct Interference: Sendable {
 
         if let fault, fault.kind == .slow || fault.kind == .hang && fault.hang != .before { await hold(fault) }
         let answer = fault?.worked ?? true ? work() : nil
+        if answer != nil, fault?.kind == .duplicate { _ = work() }
         if answer != nil { for gate in state.gates { await gate.pass(arrival, at: .after) } }
         if let fault, fault.kind == .hang, fault.hang == .before { await hold(fault) }
 
         let replacement: Answer?
         switch fault?.kind {
-        case nil, .slow:
+        case nil, .slow, .duplicate:
             replacement = nil
         case .hang where answer != nil:
             replacement = nil
@@ -78,7 +79,7 @@ struct Interference: Sendable {
                 type: "text/html; charset=utf-8", outcome: .untouched)
         case .custom:
             answer = Answer(fault.status ?? 200, fault.body ?? "", outcome: .untouched)
-        case .errorBefore, .errorAfter, .hang, .slow, .lostAnswer, .closed, .cutBody:
+        case .errorBefore, .errorAfter, .hang, .slow, .lostAnswer, .closed, .cutBody, .duplicate:
             answer = Answer(
                 fault.status ?? 503, fault.body ?? JSONText.error(fault.error ?? "server_error"), outcome: .untouched)
         }

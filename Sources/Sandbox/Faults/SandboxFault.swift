@@ -22,6 +22,8 @@ package struct SandboxFault: Sendable {
         case lostAnswer = "lost_answer"
         /// The connection is closed without a byte, nothing done.
         case closed
+        /// The request is worked on twice, as when something on the way repeats it; the client gets the first answer.
+        case duplicate
         /// 200 with an HTML page.
         case html = "html_200"
         /// Half the true answer under its full Content-Length, then a closed connection.
@@ -32,7 +34,7 @@ package struct SandboxFault: Sendable {
         /// Whether the work is done where the caller does not say.
         var worksByDefault: Bool {
             switch self {
-            case .errorAfter, .slow, .lostAnswer, .cutBody: true
+            case .errorAfter, .slow, .lostAnswer, .cutBody, .duplicate: true
             case .errorBefore, .tooMany, .hang, .okFalse, .invalidGrant, .invalidClient, .closed, .html, .custom: false
             }
         }

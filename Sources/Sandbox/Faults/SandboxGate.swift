@@ -38,6 +38,8 @@ package final class SandboxGate: Sendable {
     var held: [Held] { state.withLock { $0.held } }
     /// Requests that stand at it now.
     package var waiting: Int { state.withLock { $0.held.count } }
+    /// The accounts of the requests that stand at it now, oldest first.
+    package var accounts: [String] { state.withLock { $0.held.compactMap(\.arrival.account) } }
     /// Requests stopped since the gate was made.
     package var stopped: Int { state.withLock { $0.stopped } }
 

@@ -1,4 +1,5 @@
 import Foundation
+import Vault
 
 /// An OAuth client as the provider knows it.
 struct OAuthClient: Sendable, Codable {
@@ -7,12 +8,27 @@ struct OAuthClient: Sendable, Codable {
     let secret: String?
     /// Compared exactly. Empty: any `https` address, and `http` on a loopback host.
     let redirectURIs: [String]
+    /// Secrets that are good beside it, until each is expired: how an operator changes one without downtime.
+    var otherSecrets: [String]?
+    /// Secrets that have ended: told apart from wrong ones.
+    var expiredSecrets: [String]?
     /// The classes that have turned it off, and why.
     var deaths: [ProviderClass: Death] = [:]
 
     /// The client known from the start.
     static let standard = OAuthClient(
         id: SandboxConfiguration.clientID, secret: SandboxConfiguration.clientSecret, redirectURIs: [])
+
+    /// What becomes of a secret that was sent.
+    enum SecretCheck { case good, wrong, expired }
+
+    func check(_ given: String) -> SecretCheck {
+        func holds(_ list: [String]) -> Bool {
+            list.contains { Digest.constantTimeEquals(Array(given.utf8), Array($0.utf8)) }
+        }
+        if holds(expiredSecrets ?? []) { return .expired }
+        return holds([secret].compactMap(\.self) + (otherSecrets ?? [])) ? .good : .wrong
+    }
 
     /// Whether authorization answers may go to `uri` (RFC 6749 §3.1.2: absolute, without a fragment).
     func accepts(redirectURI uri: String) -> Bool {

@@ -8,13 +8,15 @@ struct Grant: Sendable, Codable {
     let account: String
     /// Granted scopes, separated by spaces.
     let scope: String
-    let createdAt: Double
+    private(set) var createdAt: Double
     var death: Death?
     /// Number of the newest token set.
     var generation = 0
     /// In the order of issue; the oldest dead ones are forgotten, see ``forget(keeping:)``.
     var refreshTokens: [RefreshToken] = []
     var accessTokens: [AccessToken] = []
+    /// When token requests of it came, where they are limited.
+    var requestTimes: [Double]?
     /// Answered refreshes.
     var refreshes = 0
     /// Presentations of a spent refresh token, answered or refused.
@@ -30,7 +32,8 @@ struct Grant: Sendable, Codable {
 
     private enum CodingKeys: String, CodingKey {
         // Not what is in flight: after a restart nothing is.
-        case id, providerClass, client, account, scope, createdAt, death, generation, refreshTokens, accessTokens
+        case id, providerClass, client, requestTimes, account, scope, createdAt, death, generation, refreshTokens,
+            accessTokens
         case refreshes, replays, maximumInFlight, maximumInWork
     }
 
@@ -65,6 +68,16 @@ struct Grant: Sendable, Codable {
             scope: scope, issuedAt: now, expiresAt: now + settings.accessLifetime)
         accessTokens.append(access)
         return TokenPair(refresh: refresh, access: access)
+    }
+
+    /// Seconds until the next token request is allowed; nil when this one is, which then counts.
+    mutating func admit(settings: ClassSettings, now: Double) -> Double? {
+        guard let limit = settings.grantLimit else { return nil }
+        var times = (requestTimes ?? []).filter { $0 > now - settings.grantLimitSeconds }
+        defer { requestTimes = times }
+        if times.count >= limit, let oldest = times.first { return oldest + settings.grantLimitSeconds - now }
+        times.append(now)
+        return nil
     }
 
     /// Ends the grant with all its tokens; the first reason stays.
@@ -102,6 +115,13 @@ struct Grant: Sendable, Codable {
                     at: (token.lastUsedAt ?? token.issuedAt) + life, reason: "unused for too long")
             }
         }
+    }
+
+    /// Moves everything that has happened to it into the past, as if it had waited so long.
+    mutating func becomeOlder(by seconds: Double) {
+        createdAt -= seconds
+        for index in refreshTokens.indices { refreshTokens[index].becomeOlder(by: seconds) }
+        for index in accessTokens.indices { accessTokens[index].becomeOlder(by: seconds) }
     }
 
     /// Takes the oldest dead refresh tokens beyond `limit`, and the oldest ended access tokens beyond it, out of the

@@ -39,6 +39,12 @@ extension ProviderBook {
             }
         }
 
+        if settings[providerClass].oneGrantPerAccount {
+            for older in grants.values
+            where older.providerClass == providerClass && older.client == client && older.account == code.account {
+                kill(older.id, "its account granted again: one grant an account", now: now)
+            }
+        }
         let id = mint.number()
         var grant = Grant(
             id: id, providerClass: providerClass, client: client, account: code.account, scope: code.scope,
@@ -65,6 +71,14 @@ extension ProviderBook {
                 throw .malformed("invalid_scope", "scope asks for more than was granted")
             }
             scope = asked
+        }
+        if let wait = grants[id]?.admit(settings: settings[providerClass], now: now) {
+            throw .limited(retryAfter: max(1, Int(wait.rounded(.up))))
+        }
+        if let earliest = settings[providerClass].earliestRefresh, grant.death == nil,
+            let newest = grant.accessTokens.last, now < newest.issuedAt + earliest
+        {
+            throw .early()
         }
         let decision = grants[id]?.refresh(
             token, scope: scope, settings: settings[providerClass], now: now, mint: &mint)

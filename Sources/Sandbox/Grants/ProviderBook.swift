@@ -37,6 +37,8 @@ struct ProviderBook: Sendable {
     var gates: [SandboxGate] = []
     /// Requests that may be waiting for something and whose client still waits for them.
     var waiting: Set<Int> = []
+    /// The scenario that is being played.
+    var playing: String?
     private var requests = 0
 
     init(settings: SandboxSettings) {
@@ -72,10 +74,12 @@ struct ProviderBook: Sendable {
         guard let client = clients[credentials.id] else {
             throw .client("the client \(credentials.id.debugDescription) is unknown", credentials)
         }
-        if let secret = client.secret {
+        if client.secret != nil {
             guard let given = credentials.secret else { throw .client("the client sent no secret", credentials) }
-            guard Digest.constantTimeEquals(Array(given.utf8), Array(secret.utf8)) else {
-                throw .client("the client secret is wrong", credentials)
+            switch client.check(given) {
+            case .good: break
+            case .wrong: throw .client("the client secret is wrong", credentials)
+            case .expired: throw .client("the client secret has expired", credentials)
             }
         } else if credentials.secret?.isEmpty == false {
             throw .client("this public client has no secret, but one was sent", credentials)

@@ -15,7 +15,7 @@ struct RefreshToken: Sendable, Codable {
     let generation: Int
     /// The refresh token that was presented for it; nil for the first.
     let parent: Int?
-    let issuedAt: Double
+    private(set) var issuedAt: Double
     var lastUsedAt: Double?
     /// When it was first used, in classes that rotate.
     var spentAt: Double?
@@ -24,6 +24,12 @@ struct RefreshToken: Sendable, Codable {
     var death: Death?
 
     var name: String { "r\(id)" }
+
+    mutating func becomeOlder(by seconds: Double) {
+        issuedAt -= seconds
+        lastUsedAt = lastUsedAt.map { $0 - seconds }
+        spentAt = spentAt.map { $0 - seconds }
+    }
 }
 
 /// One access token.
@@ -34,13 +40,18 @@ struct AccessToken: Sendable, Codable {
     /// The refresh token it was issued with.
     let refresh: Int
     let scope: String
-    let issuedAt: Double
-    let expiresAt: Double
+    private(set) var issuedAt: Double
+    private(set) var expiresAt: Double
     /// Whether the API has seen it.
     var isUsed = false
     var death: Death?
 
     var name: String { "a\(id)" }
+
+    mutating func becomeOlder(by seconds: Double) {
+        issuedAt -= seconds
+        expiresAt -= seconds
+    }
 }
 
 /// What a code exchange or a refresh gives.

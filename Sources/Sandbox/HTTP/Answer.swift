@@ -45,6 +45,7 @@ struct Answer: Sendable {
         self.init(
             refusal.status, JSONText.error(refusal.code, refusal.reason), outcome: refusal.outcome,
             headers: [.cacheControl: "no-store"], detail: refusal.reason)
+        if let seconds = refusal.retryAfter { headers[.retryAfter] = String(seconds) }
         if refusal.asksForBasic { headers[.wwwAuthenticate] = "Basic realm=\"sandbox\"" }
     }
 

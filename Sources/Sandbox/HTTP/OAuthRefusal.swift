@@ -8,6 +8,8 @@ struct OAuthRefusal: Error, Sendable {
     let outcome: Outcome
     /// Whether `WWW-Authenticate: Basic` goes with it: it must where the client tried Basic.
     var asksForBasic = false
+    /// Whole seconds of `Retry-After`.
+    var retryAfter: Int?
 
     static func client(_ reason: String, _ credentials: ClientCredentials? = nil) -> OAuthRefusal {
         OAuthRefusal(
@@ -18,6 +20,18 @@ struct OAuthRefusal: Error, Sendable {
     static func grant(_ reason: String, replay: Bool = false) -> OAuthRefusal {
         OAuthRefusal(
             status: 400, code: "invalid_grant", reason: reason, outcome: replay ? .refusedReplay : .refused)
+    }
+
+    static func early() -> OAuthRefusal {
+        OAuthRefusal(
+            status: 400, code: "access_denied", reason: "the access token is too young to be refreshed",
+            outcome: .limited)
+    }
+
+    static func limited(retryAfter: Int) -> OAuthRefusal {
+        OAuthRefusal(
+            status: 429, code: "rate_limited", reason: "too many token requests of this grant", outcome: .limited,
+            retryAfter: retryAfter)
     }
 
     static func malformed(_ code: String, _ reason: String) -> OAuthRefusal {

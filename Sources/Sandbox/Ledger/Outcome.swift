@@ -10,6 +10,8 @@ package enum Outcome: String, Sendable, Hashable, CaseIterable, Codable {
     case refusedReplay = "refused_replay"
     /// The client is unknown, its secret wrong, or the provider has turned it off.
     case refusedClient = "refused_client"
+    /// Too early, or too often: nothing was spent.
+    case limited
     /// The request was not well-formed.
     case malformed
     /// A revocation, also of what was dead already.

@@ -20,6 +20,8 @@ package struct GrantReport: Sendable, Encodable {
     package let replays: Int
     /// Refreshes and revocations being worked on whose client still waits.
     package let inFlight: Int
+    /// The same, counting those whose client has gone away.
+    package let inWork: Int
     /// The most there ever were.
     package let maximumInFlight: Int
     /// The most there ever were, counting those whose client had gone away.
@@ -31,6 +33,7 @@ package struct GrantReport: Sendable, Encodable {
         case createdAt = "created_at"
         case refreshTokensAlive = "refresh_tokens_alive"
         case inFlight = "in_flight"
+        case inWork = "in_work"
         case maximumInFlight = "max_in_flight"
         case maximumInWork = "max_in_work"
     }
@@ -50,6 +53,7 @@ package struct GrantReport: Sendable, Encodable {
         refreshes = grant.refreshes
         replays = grant.replays
         inFlight = grant.inFlight
+        inWork = grant.inWork
         maximumInFlight = grant.maximumInFlight
         maximumInWork = grant.maximumInWork
     }

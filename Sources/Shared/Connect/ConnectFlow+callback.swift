@@ -58,6 +58,8 @@ extension ConnectFlow {
         let app = try await oauthApp(id: request.oauthAppID, integration: integration)
         let code = try code(parameters, provider: provider, app: app, facts: request.parameters)
         let secrets = try await secrets(of: request)
+        // The database may be gone when the answer arrives, and a code is good for once.
+        try await vault.prepareToSeal(environmentID: session.environmentID)
 
         let nonce = UUID.random()
         guard try await ConnectSessions.claim(id: session.id, nonce: nonce, for: limits.claimLength, in: pool) else {

@@ -98,7 +98,8 @@ package struct AnswerKeeper: Sendable {
         let tokens = NewTokenSet(sealed: Array(answer.sealed), schedule: schedule)
         let batch = [
             Attempts.commitStatement(
-                answer.mark, grantID: answer.grantID, generation: answer.generation, tokens: tokens),
+                answer.mark, grantID: answer.grantID, generation: answer.generation, tokens: tokens,
+                isFenced: services.guards.contains(.fence)),
             Audit.entry(
                 environmentID: answer.environmentID, actor: services.owner, action: "refresh",
                 connectionID: answer.connectionID),
@@ -135,6 +136,7 @@ package struct AnswerKeeper: Sendable {
         if try await SealedCredentials.holds(tokens.sealed, connectionID: row.id, in: transaction) {
             return .committed
         }
+        guard services.guards.contains(.alternates) else { return .obsolete }
         let isAhead = answer.generation > row.generation
         let isNext = answer.generation == row.generation
         if row.state != .revoking, isAhead || isNext && (answer.isStrict || settled == .committed) {

@@ -126,7 +126,7 @@ package final class LifecyclePlanner: Sendable {
             _ = try await Attempts.leaveOpen(mark, recoverIn: wait, in: services.pool)
             return true
         case .present, .giveUp:
-            guard let provider = services.catalog.provider(attempt.provider),
+            guard services.guards.contains(.strictWait), let provider = services.catalog.provider(attempt.provider),
                 try services.rule(provider: provider, appParameters: attempt.appParameters).replayClass == .strict
             else { return false }
             return observe(attempt.nonce) < services.timings.attemptLength

@@ -31,10 +31,13 @@ package struct LifecycleServices: Sendable {
     /// This process, as marks and the audit name it, for example `worker:host:1234`.
     package let owner: String
     package let logger: Logger
+    /// All of them, except in tests.
+    package let guards: ProtocolGuards
 
     package init(
         pool: PostgresPool, vault: CredentialVault, catalog: IntegrationCatalog, oauth: OAuthClient, queue: JobQueue,
-        journal: EscrowJournal?, timings: LifecycleTimings = LifecycleTimings(), owner: String, logger: Logger
+        journal: EscrowJournal?, timings: LifecycleTimings = LifecycleTimings(), owner: String, logger: Logger,
+        guards: ProtocolGuards = .all
     ) {
         self.pool = pool
         self.vault = vault
@@ -52,6 +55,7 @@ package struct LifecycleServices: Sendable {
         health = ProviderHealth(pool: pool, settings: settings, logger: logger)
         self.owner = owner
         self.logger = logger
+        self.guards = guards
     }
 
     /// What the catalog says of a provider's lifetimes, with this installation's rhythm of probes and what the operator set
@@ -88,6 +92,9 @@ package struct LifecycleServices: Sendable {
             clientID: app.clientID, clientSecret: secrets.first, redirectURI: "", parameters: settings.parameters,
             replay: settings.replay, spare: spare)
     }
+
+    /// Whether intents and answers of attempts under this rule are written to the journal.
+    func isEscrowed(_ rule: ReplayRule) -> Bool { rule.replayClass.isEscrowed && guards.contains(.escrow) }
 
     /// The replay rule of a provider as this OAuth app has it.
     package func rule(provider: Provider, appParameters: [UInt8]) throws -> ReplayRule {

@@ -34,7 +34,8 @@ extension RefreshAttempts {
         -> RefreshResult
     {
         let ended = try await Attempts.end(
-            marked.mark, grantID: marked.grantID, generation: marked.generation, as: ending, in: services.pool)
+            marked.mark, grantID: marked.grantID, generation: marked.generation, as: ending,
+            isFenced: services.guards.contains(.reread), in: services.pool)
         if ended { return .refused(ending.state, reason) }
         return try await services.server.isHeld(in: services.pool) ? try await endHeld(marked) : .notMarked
     }

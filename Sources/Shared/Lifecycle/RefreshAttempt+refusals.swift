@@ -14,7 +14,9 @@ extension RefreshAttempts {
         _ attempt: PreparedAttempt, _ reason: ConnectionReason, ofAlternate: Bool
     ) async throws -> RefreshResult {
         let marked = attempt.marked
-        let isRetest = marked.state == .suspected && !ofAlternate || marked.state == .broken
+        let isRetest =
+            marked.state == .suspected && !ofAlternate || marked.state == .broken
+            || !services.guards.contains(.suspicion)
         // Told before anything is decided, so that the refusal that makes a wave is in it.
         let heard = await services.health.note(
             .refused(isRetest: isRetest), attempt.endpoint, at: marked.startedAt)

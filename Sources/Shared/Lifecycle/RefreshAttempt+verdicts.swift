@@ -12,7 +12,7 @@ extension RefreshAttempts {
         _ refusal: ProviderRefusal, _ attempt: PreparedAttempt, source: TokenSource
     ) async throws -> RefreshResult {
         let marked = attempt.marked
-        let mayBeOurs = marked.ambiguousSince != nil && attempt.rule.canLoseRotation
+        let mayBeOurs = ambiguousSince(marked) != nil && attempt.rule.canLoseRotation
         switch refusal.verdict {
         case .certainlyRevoked:
             await noteAnswer(attempt)

@@ -68,7 +68,7 @@ package struct RefreshAttempts: Sendable {
         if reopens { states.append(.broken) }
         guard
             let marked = try await Attempts.mark(
-                AttemptMark(connectionID: connectionID), kind: .refresh, owner: services.owner, generation: generation,
+                newMark(connectionID), kind: .refresh, owner: services.owner, generation: generation,
                 states: states, length: services.timings.attemptLength, known: services.server.known,
                 in: services.marks)
         else { return .notMarked }
@@ -103,12 +103,16 @@ package struct RefreshAttempts: Sendable {
         }
         guard
             let marked = try await Attempts.takeOver(
-                from: nonce, as: AttemptMark(connectionID: connectionID), owner: services.owner,
+                from: nonce, as: newMark(connectionID), owner: services.owner,
                 length: services.timings.attemptLength, in: services.pool)
         else { return .notMarked }
         if decision == .giveUp { return try await lose(marked) }
         Counter(label: "attempts_recovered_total", dimensions: [("provider", marked.provider)]).increment()
         return try await perform(marked, sendBy: sendBy, waitIsOver: true)
+    }
+
+    private func newMark(_ connectionID: Int64) -> AttemptMark {
+        AttemptMark(connectionID: connectionID, nonce: services.guards.newNonce)
     }
 
     // MARK: Steps
@@ -129,10 +133,12 @@ package struct RefreshAttempts: Sendable {
                 metadata: ["connection": "\(marked.mark.connectionID)", "error": "\(error)"])
             return try await endInTrouble(marked, .ourTrouble, retryAfter: nil)
         }
-        if marked.isHeld && attempt.rule.replayClass != .replayable { return try await endHeld(marked) }
+        if marked.isHeld && attempt.rule.replayClass != .replayable && services.guards.contains(.hold) {
+            return try await endHeld(marked)
+        }
         // A closing window and an open ambiguity wait for nobody's trouble.
         let mustGo =
-            isCanary || attempt.rule.replayClass != .replayable && (waitIsOver || marked.ambiguousSince != nil)
+            isCanary || attempt.rule.replayClass != .replayable && (waitIsOver || ambiguousSince(marked) != nil)
         if !mustGo {
             switch try await services.health.admit(
                 attempt.endpoint, at: marked.startedAt, suspendedSince: attempt.appAtMark.suspendedAt)
@@ -145,7 +151,7 @@ package struct RefreshAttempts: Sendable {
         }
         if let early = try await endTooEarly(attempt) { return early }
         if let held = try await limited(attempt, isAdmitted: isAdmitted) { return held }
-        if !waitIsOver, let since = marked.ambiguousSince {
+        if !waitIsOver, let since = ambiguousSince(marked) {
             let decision = attempt.rule.decide(
                 ambiguousSince: since, lastStart: since, accessExpiresAt: marked.accessExpiresAt, now: marked.startedAt)
             switch decision {
@@ -159,6 +165,11 @@ package struct RefreshAttempts: Sendable {
         return try await send(attempt, token: attempt.tokens, source: .current, sendBy: sendBy)
     }
 
+    /// When the first attempt of this generation whose answer is unknown began; nil when there was none.
+    func ambiguousSince(_ marked: MarkedAttempt) -> Date? {
+        services.guards.contains(.ambiguityCarried) ? marked.ambiguousSince : nil
+    }
+
     private func prepare(_ marked: MarkedAttempt) async throws -> PreparedAttempt? {
         let integration = try services.catalog.integration(named: marked.integration)
         guard let provider = services.catalog.provider(of: integration), let appAtMark = marked.app else { return nil }
@@ -169,6 +180,8 @@ package struct RefreshAttempts: Sendable {
                     environmentID: marked.environmentID, uid: marked.uid, generation: marked.generation)))
         guard tokens.refreshToken != nil || provider.refresh.migration != nil else { return nil }
         let app = try await services.app(appAtMark, environmentID: marked.environmentID)
+        // The database may be gone when the answer arrives.
+        try await services.vault.prepareToSeal(environmentID: marked.environmentID)
         return PreparedAttempt(
             marked: marked, integration: integration, provider: provider, appAtMark: appAtMark, app: app,
             tokens: tokens, rule: try services.rule(provider: provider, appParameters: appAtMark.parameters),
@@ -181,7 +194,7 @@ package struct RefreshAttempts: Sendable {
         _ attempt: PreparedAttempt, token: TokenSet, source: TokenSource, sendBy: BootInstant
     ) async throws -> RefreshResult {
         let marked = attempt.marked
-        if attempt.rule.replayClass.isEscrowed, let journal = services.journal {
+        if services.isEscrowed(attempt.rule), let journal = services.journal {
             do {
                 var alternate: UUID?
                 if case .alternate(let nonce) = source { alternate = nonce }
@@ -196,7 +209,8 @@ package struct RefreshAttempts: Sendable {
         }
         let timeout = min(services.timings.requestTimeout, attempt.rule.length)
         let outcome = await services.oauth.refresh(
-            token, provider: attempt.provider, app: attempt.app, startedAt: marked.startedAt, sendBy: sendBy,
+            token, provider: attempt.provider, app: attempt.app, startedAt: marked.startedAt,
+            sendBy: services.guards.contains(.sendHook) ? sendBy : nil,
             timeout: timeout)
         count(marked, outcome)
         switch outcome {
@@ -236,7 +250,7 @@ package struct RefreshAttempts: Sendable {
             requestedScopes: [], key: marked.uid)
         schedule.wait(attempt.provider.refresh.notBefore)
         // A late first request may have killed the token just received: once more while the window has room.
-        if case .windowed = attempt.rule.replayClass, marked.ambiguousSince != nil {
+        if case .windowed = attempt.rule.replayClass, ambiguousSince(marked) != nil {
             schedule.makeDue(at: marked.startedAt)
         }
         if issued.tokens.refreshExpiresAt == nil { schedule.keepEnd() }
@@ -246,7 +260,7 @@ package struct RefreshAttempts: Sendable {
                 environmentID: marked.environmentID, uid: marked.uid, generation: marked.generation + 1))
         let kept = await keeper.keep(
             EscrowedAnswer(marked, isStrict: attempt.rule.replayClass == .strict, sealed: sealed), schedule: schedule,
-            isEscrowed: attempt.rule.replayClass.isEscrowed)
+            isEscrowed: services.isEscrowed(attempt.rule))
         _ = await services.health.note(
             .served(isRetest: marked.state == .suspected), attempt.endpoint, at: marked.startedAt)
         if marked.state == .suspected {
@@ -264,6 +278,7 @@ extension LifecycleServices {
 
     /// What may be done about an attempt that is open past its deadline.
     package func recoveryDecision(_ open: OpenAttempt) throws -> ReplayRule.Decision {
+        guard guards.contains(.strictWait) else { return .present }
         guard let rule = try rule(of: open) else {
             return .wait(until: open.now.addingTimeInterval(timings.attemptLength.seconds))
         }

@@ -66,7 +66,14 @@ extension Attempts {
     /// A state that does not change writes no event. `broken` and `revoked` have nothing more that is due. No refusal is
     /// believed while the server is held.
     static let endStatement = PostgresStatement(
-        "end_attempt",
+        "end_attempt", ending("attempt_nonce = $2 and grant_id = $3 and generation = $4"))
+
+    /// Without its comparison; the parameters are named so that their types are known.
+    static let endUnfencedStatement = PostgresStatement(
+        "end_attempt_unfenced",
+        ending("$2::uuid is not null and $3::uuid is not null and $4::bigint is not null"))
+
+    private static func ending(_ condition: String) -> String {
         """
         update evergrant.connections set
             ambiguous_since = case when not $9 then ambiguous_since
@@ -80,10 +87,11 @@ extension Attempts {
             retest_at = case when $5 = 'suspected' then clock_timestamp() + make_interval(secs => $7) end,
             refresh_due_at = case when state = 'revoking' or $5 = 'broken' then null
                 else clock_timestamp() + make_interval(secs => $7) end
-        where id = $1 and attempt_nonce = $2 and grant_id = $3 and generation = $4
+        where id = $1 and \(condition)
             and ($5 = state or $5 not in ('suspected', 'broken') or state = 'revoking'
                 or not evergrant.server_is_held(null)) returning id
-        """)
+        """
+    }
 
     static let leaveOpenStatement = PostgresStatement(
         "leave_attempt_open",
@@ -105,7 +113,7 @@ extension Attempts {
         "($11::timestamptz is null or greatest(last_used_at, created_at) >= $12::timestamptz)"
 
     private static func committing(
-        _ condition: String, generation: String = "generation = $4", clearing: String
+        _ condition: String, fence: String = "grant_id = $3 and generation = $4", clearing: String
     ) -> String {
         """
         with changed as (
@@ -120,12 +128,13 @@ extension Attempts {
                 granted_scopes = coalesce($10, granted_scopes), last_refreshed_at = now(), updated_at = now(),
                 ambiguous_since = case when ambiguous_generation >= $4 then ambiguous_since end,
                 ambiguous_generation = case when ambiguous_generation >= $4 then ambiguous_generation end\(clearing)
-            where id = $1 and grant_id = $3 and \(generation) and \(condition)
+            where id = $1 and \(fence) and \(condition)
                 and state in ('active', 'degraded', 'suspected', 'broken')
             returning id)
         update evergrant.credentials k set previous_sealed = case when k.generation = $4 then k.sealed end,
             previous_generation = case when k.generation = $4 then k.generation end,
-            previous_issued_at = case when k.generation = $4 then k.issued_at end, sealed = $5, generation = $4 + 1, issued_at = $6, proven = false
+            previous_issued_at = case when k.generation = $4 then k.issued_at end, sealed = $5,
+            generation = $4 + 1, issued_at = $6, proven = false
         from changed where k.connection_id = changed.id returning k.connection_id
         """
     }
@@ -139,9 +148,19 @@ extension Attempts {
                     attempt_deadline = null
                 """))
 
+    /// Without its comparisons.
+    static let commitUnfenced = PostgresStatement(
+        "commit_refresh_unfenced",
+        committing(
+            "$2::uuid is not null", fence: "$3::uuid is not null",
+            clearing: """
+                , attempt_nonce = null, attempt_kind = null, attempt_owner = null, attempt_started_at = null,
+                    attempt_deadline = null
+                """))
+
     static let commitWithoutMark = PostgresStatement(
         "commit_successor",
-        committing("$2::uuid is not null", generation: "generation <= $4", clearing: ""))
+        committing("$2::uuid is not null", fence: "grant_id = $3 and generation <= $4", clearing: ""))
 
     /// The generation of a sent token whose answer is not known, or of one behind it: what came after is missing here.
     static let doubtStatement = PostgresStatement(

@@ -45,12 +45,14 @@ package enum Attempts {
     }
 
     /// Ends the attempt without a token: the mark goes, the state and the next attempt are written.
+    /// - Parameter isFenced: false only in tests that show what comparing the row with the mark is for.
     /// - Returns: false when the mark was no longer ours; nothing was changed then.
     package static func end(
-        _ mark: AttemptMark, grantID: UUID, generation: Int64, as ending: AttemptEnding, in db: any PostgresQuerying
+        _ mark: AttemptMark, grantID: UUID, generation: Int64, as ending: AttemptEnding, isFenced: Bool = true,
+        in db: any PostgresQuerying
     ) async throws -> Bool {
         try await db.execute(
-            endStatement,
+            isFenced ? endStatement : endUnfencedStatement,
             [
                 .int8(mark.connectionID), .uuid(mark.nonce), .uuid(grantID), .int8(generation),
                 .text(ending.state.rawValue), .optional(ending.reason?.rawValue) { .text($0) },
@@ -75,10 +77,11 @@ package enum Attempts {
     /// Compare-and-set on grant, generation and nonce. The answer of generation `generation` becomes `generation + 1`;
     /// the previous token set is kept until the new one has worked. Ambiguity goes only when the token that was
     /// presented is newer than the ambiguous one.
+    /// - Parameter isFenced: false only in tests that show what the compare-and-set is for.
     package static func commitStatement(
-        _ mark: AttemptMark, grantID: UUID, generation: Int64, tokens: NewTokenSet
+        _ mark: AttemptMark, grantID: UUID, generation: Int64, tokens: NewTokenSet, isFenced: Bool = true
     ) -> (PostgresStatement, [PostgresParameter]) {
-        (commit, commitParameters(mark, grantID, generation, tokens))
+        (isFenced ? commit : commitUnfenced, commitParameters(mark, grantID, generation, tokens))
     }
 
     /// Installs an answer whatever nonce or state it finds: one to the row's own generation that lost its mark, where a

@@ -86,6 +86,12 @@ package final class CredentialVault: Sendable {
         }
     }
 
+    /// Makes sure that ``seal(_:_:)`` needs no database for this environment: called before something is asked for that
+    /// exists nowhere else once it has arrived.
+    package func prepareToSeal(environmentID: Int64) async throws {
+        if state.withLock({ $0.current[environmentID] == nil }) { try await load(environmentID) }
+    }
+
     /// Opens what was sealed for this place.
     /// - Throws: ``VaultError``: `misplacedOrAltered` when it was sealed for another place or altered, `malformed`,
     ///   `unknownDataKey`, or `keyringCannotOpen`. All are logged as errors, without contents.

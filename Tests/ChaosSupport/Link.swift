@@ -16,6 +16,8 @@ final class Link {
     private var isBroken = false
     /// The gate was deaf: answers are missing, so nothing more may pass.
     private var wasDeaf = false
+    /// What this connection has run into.
+    private var hold: StatementHold?
 
     /// Bytes on their way in one direction.
     private struct Way {
@@ -65,7 +67,7 @@ final class Link {
     var due: BootInstant? { [toServer.chunks.first?.due, toClient.chunks.first?.due].compactMap { $0 }.min() }
 
     /// Moves what can be moved.
-    func advance(_ gate: Gate, _ now: BootInstant) {
+    func advance(_ gate: Gate, _ holds: [StatementHold], _ now: BootInstant) {
         var due = now
         switch gate {
         case .frozen: return
@@ -80,21 +82,33 @@ final class Link {
             return
         }
         wasDeaf = gate == .deaf
-        toServer.read(from: client, due: due)
+        if let hold, hold.isReleased { self.hold = nil }
+        let known = toServer.chunks.count
+        if hold == nil { toServer.read(from: client, due: due) }
+        for chunk in toServer.chunks.dropFirst(known) where hold == nil {
+            hold = holds.first { $0.takes(chunk.bytes) }
+        }
         if !wasDeaf { toClient.read(from: server, due: due) }
-        if !toServer.write(to: server, now) || !toClient.write(to: client, now) { isBroken = true }
+        if hold?.point != .before, !toServer.write(to: server, now) { isBroken = true }
+        if hold?.point != .after, !toClient.write(to: client, now) { isBroken = true }
     }
 
     /// What to wait for.
     func polled(_ gate: Gate) -> [pollfd] {
         if gate == .frozen || gate == .cut { return [] }
-        func events(reads: Bool, way: Way, writes: Way) -> Int16 {
-            let writable = writes.chunks.first.map { $0.due <= .now() } ?? false
+        func events(reads: Bool, way: Way, writes: Way, isHeld: Bool) -> Int16 {
+            let writable = !isHeld && (writes.chunks.first.map { $0.due <= .now() } ?? false)
             return (reads && !way.isFull && !way.hasEnded ? Int16(POLLIN) : 0) | (writable ? Int16(POLLOUT) : 0)
         }
         return [
-            pollfd(fd: client, events: events(reads: true, way: toServer, writes: toClient), revents: 0),
-            pollfd(fd: server, events: events(reads: gate != .deaf, way: toClient, writes: toServer), revents: 0),
+            pollfd(
+                fd: client,
+                events: events(
+                    reads: hold == nil, way: toServer, writes: toClient, isHeld: hold?.point == .after), revents: 0),
+            pollfd(
+                fd: server,
+                events: events(
+                    reads: gate != .deaf, way: toClient, writes: toServer, isHeld: hold?.point == .before), revents: 0),
         ].filter { $0.events != 0 }
     }
 

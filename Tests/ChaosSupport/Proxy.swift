@@ -10,24 +10,26 @@ import Synchronization
 
 /// Stands between processes and the server: a port on 127.0.0.1 for each process, each with a gate of its own. One thread
 /// moves the bytes.
-final class Proxy: @unchecked Sendable {
+package final class Proxy: @unchecked Sendable {
     // `links` and `listeners` belong to the proxy's thread; what others set is in `orders`.
     private struct Orders {
         var gates: [Int: Gate] = [:]
         var newListeners: [(place: Int, descriptor: Int32)] = []
+        var holds: [Int: [StatementHold]] = [:]
         var isOver = false
         var places = 0
+        /// The path of the server's socket.
+        var upstream: String
     }
-    private let orders = Mutex(Orders())
-    private let upstream: String
+    private let orders: Mutex<Orders>
     private let wake: (read: Int32, write: Int32)
     private var links: [Link] = []
     private var listeners: [(place: Int, descriptor: Int32)] = []
 
     /// `upstream` is the path of the server's socket.
-    init(upstream: String) throws {
+    package init(upstream: String) throws {
         signal(SIGPIPE, SIG_IGN)
-        self.upstream = upstream
+        orders = Mutex(Orders(upstream: upstream))
         var ends: [Int32] = [0, 0]
         guard pipe(&ends) == 0 else { throw ChaosError("pipe: \(Self.reason)") }
         for end in ends {
@@ -41,7 +43,7 @@ final class Proxy: @unchecked Sendable {
     }
 
     /// A new way to the server: its port, and the place to set its gate by.
-    func add() throws -> (place: Int, port: UInt16) {
+    package func add() throws -> (place: Int, port: UInt16) {
         let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_NONBLOCK.rawValue), 0)
         guard descriptor >= 0 else { throw ChaosError("socket: \(Self.reason)") }
         _ = fcntl(descriptor, F_SETFD, FD_CLOEXEC)
@@ -66,17 +68,32 @@ final class Proxy: @unchecked Sendable {
     }
 
     /// Sets the gate of one place, or of all.
-    func set(_ gate: Gate, place: Int? = nil) {
+    package func set(_ gate: Gate, place: Int? = nil) {
         orders.withLock { orders in
             for each in place.map({ $0..<$0 + 1 }) ?? 0..<orders.places { orders.gates[each] = gate }
         }
         ring()
     }
 
-    /// Every place there is.
-    var places: Range<Int> { orders.withLock { 0..<$0.places } }
+    /// From now on new connections go to another server; cut the old ones with a gate.
+    package func redirect(to upstream: String) {
+        orders.withLock { $0.upstream = upstream }
+    }
 
-    func stop() {
+    /// Stops the next statement of a name at one place; every later one too while `count` lasts.
+    package func hold(
+        _ statement: String, at point: StatementHold.Point, place: Int, count: Int = 1
+    ) -> StatementHold {
+        let hold = StatementHold(statement: statement, point: point, count: count) { [weak self] in self?.ring() }
+        orders.withLock { $0.holds[place, default: []].append(hold) }
+        ring()
+        return hold
+    }
+
+    /// Every place there is.
+    package var places: Range<Int> { orders.withLock { 0..<$0.places } }
+
+    package func stop() {
         orders.withLock { $0.isOver = true }
         ring()
     }
@@ -84,12 +101,12 @@ final class Proxy: @unchecked Sendable {
     private func ring() { _ = write(wake.write, "!", 1) }
 
     /// How a process reaches `database` through the proxy.
-    static func url(port: UInt16, database: String) -> String {
+    package static func url(port: UInt16, database: String) -> String {
         "postgresql://postgres@127.0.0.1:\(port)/\(database)?sslmode=disable&gssencmode=disable"
     }
 
     /// The server's socket, of a URL whose host is a directory.
-    static func socketPath(of url: String) throws -> String {
+    package static func socketPath(of url: String) throws -> String {
         let items = URLComponents(string: url)?.queryItems ?? []
         guard let host = items.first(where: { $0.name == "host" })?.value,
             let port = items.first(where: { $0.name == "port" })?.value
@@ -101,16 +118,19 @@ final class Proxy: @unchecked Sendable {
 
     private func work() {
         var gates: [Int: Gate] = [:]
+        var holds: [Int: [StatementHold]] = [:]
         while true {
             let (isOver, new) = orders.withLock { orders in
                 gates = orders.gates
+                for place in orders.holds.keys { orders.holds[place]?.removeAll(where: \.isOver) }
+                holds = orders.holds
                 defer { orders.newListeners = [] }
                 return (orders.isOver, orders.newListeners)
             }
             listeners += new
             if isOver { break }
             let now = BootInstant.now()
-            for link in links { link.advance(gates[link.place] ?? .open, now) }
+            for link in links { link.advance(gates[link.place] ?? .open, holds[link.place] ?? [], now) }
             for link in links where link.isDone { link.close() }
             links.removeAll(where: \.isDone)
             wait(gates, now)
@@ -155,6 +175,7 @@ final class Proxy: @unchecked Sendable {
         _ = fcntl(descriptor, F_SETFD, FD_CLOEXEC)
         var address = sockaddr_un()
         address.sun_family = sa_family_t(AF_UNIX)
+        let upstream = orders.withLock { $0.upstream }
         withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: Array(upstream.utf8).prefix($0.count - 1)) }
         let connected = withUnsafePointer(to: &address) { pointer in
             pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {

@@ -1,5 +1,4 @@
 import Foundation
-import LifecycleSupport
 import TestSupport
 
 #if canImport(Glibc)
@@ -9,12 +8,19 @@ import TestSupport
 #endif
 
 /// One process of the fleet, of the executable that was built beside the tests; killed when it goes out of use.
-final class FleetProcess: Sendable {
-    let pid: pid_t
+package final class FleetProcess: Sendable {
+    package let pid: pid_t
+    package let role: String
     private let log: String
     private let process: Process
 
-    init(_ role: String, in world: LifecycleWorld, settings: [String: String] = [:]) throws {
+    /// - Parameters:
+    ///   - url: its way to the database; nil: the world's own.
+    ///   - settings: environment variables that outrank the short durations of tests.
+    package init(
+        _ role: String, in world: LifecycleWorld, url: String? = nil, settings: [String: String] = [:]
+    ) throws {
+        self.role = role
         let process = Process()
         process.executableURL = URL(filePath: Self.executable)
         process.arguments = [role]
@@ -23,7 +29,7 @@ final class FleetProcess: Sendable {
             "PATH": ProcessInfo.processInfo.environment["PATH"] ?? "/usr/bin:/bin",
             "LD_LIBRARY_PATH": ProcessInfo.processInfo.environment["LD_LIBRARY_PATH"] ?? "",
             "HOME": world.directory,
-            "EVERGRANT_DATABASE_URL": world.database.url,
+            "EVERGRANT_DATABASE_URL": url ?? world.database.url,
             "EVERGRANT_KEYRING_FILES": world.directory + "/keyring",
             "EVERGRANT_ESCROW_DIRECTORY": world.directory + "/fleet-journal",
             "EVERGRANT_SANDBOX_URL": world.base,
@@ -49,21 +55,27 @@ final class FleetProcess: Sendable {
     }
 
     /// `SIGKILL`, and waits until it is gone.
-    func kill() {
+    package func kill() {
         Glibc.kill(pid, SIGKILL)
         process.waitUntilExit()
     }
 
     /// `SIGTERM`, and waits until it has drained.
-    func stop() {
+    package func stop() {
         Glibc.kill(pid, SIGTERM)
         process.waitUntilExit()
     }
 
-    var isRunning: Bool { process.isRunning }
+    /// `SIGSTOP`: it stands still and does not know.
+    package func suspend() { Glibc.kill(pid, SIGSTOP) }
+
+    /// `SIGCONT`.
+    package func resume() { Glibc.kill(pid, SIGCONT) }
+
+    package var isRunning: Bool { process.isRunning }
 
     /// What it wrote, for a test that fails.
-    var output: String { (try? String(contentsOfFile: log, encoding: .utf8)) ?? "" }
+    package var output: String { (try? String(contentsOfFile: log, encoding: .utf8)) ?? "" }
 
     deinit {
         if process.isRunning { Glibc.kill(pid, SIGKILL) }

@@ -1,5 +1,5 @@
 /// How a process's way to the database is at the moment.
-enum Gate: Sendable, Hashable {
+package enum Gate: Sendable, Hashable {
     case open
     /// Nobody gets through; what was connected is cut off.
     case cut
