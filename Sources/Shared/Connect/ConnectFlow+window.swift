@@ -19,7 +19,9 @@ extension ConnectFlow {
     /// Trades a link's token: the browser holds the session from now on.
     /// - Throws: ``ConnectError``: unknown, expired or used.
     package func open(token: Secret, browser: BrowserBinding) async throws -> ConnectSessionRecord {
-        guard let session = try await ConnectSessions.find(tokenHash: Digest.sha256(token), in: pool) else {
+        guard let session = try await ConnectSessions.find(tokenHash: Digest.sha256(token), in: pool),
+            session.kind == .link
+        else {
             throw ConnectError(.sessionUnknown)
         }
         // The browser that connected may look again, for its finish code or its success page.
