@@ -60,9 +60,9 @@ def sandbox(method, path, body=None):
 
 
 class App:
-    """The host page's server. `seen` is every request it got: (method, path, headers, body)."""
+    """The host page's server, of another site than the front (localhost), so that the frame is third-party. `seen` is every request it got: (method, path, headers, body)."""
 
-    def __init__(self, name="localhost"):
+    def __init__(self, name="127.0.0.1"):
         app = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -89,7 +89,7 @@ class App:
                     page = HOST_PAGE % {"front": FRONT, "options": json.dumps(app.options)} if path.path == "/" else None
                 if page is None:
                     return self.answer(404, "text/plain", "nothing here")
-                self.answer(200, "text/html; charset=utf-8", page, app.headers)
+                self.answer(200, "text/html; charset=utf-8", page, {**app.headers, **app.page_headers.get(path.path, {})})
 
             def do_POST(self):
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode()
@@ -100,7 +100,7 @@ class App:
             def do_OPTIONS(self):
                 self.answer(204, "text/plain", "", app.cors)
 
-        self.seen, self.pages, self.headers, self.options, self.cors = [], {}, {}, {}, {}
+        self.seen, self.pages, self.headers, self.options, self.cors, self.page_headers = [], {}, {}, {}, {}, {}
         self.session = {"identity": "grace@acme.test"}
         self.fault = None
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
@@ -128,11 +128,13 @@ class App:
 class Browser:
     """Chromium, with what people do in it."""
 
-    def __init__(self, *arguments, size="1100,900", language="en"):
+    def __init__(self, *arguments, size="1100,900", language="en", prefs=None):
         options = webdriver.ChromeOptions()
         for argument in ["--headless=new", "--no-sandbox", "--disable-gpu", f"--window-size={size}", f"--lang={language}", *arguments]:
             options.add_argument(argument)
-        options.add_experimental_option("prefs", {"intl.accept_languages": language})
+        options.add_experimental_option("prefs", {"intl.accept_languages": language, **(prefs or {})})
+        # The driver switches it off otherwise.
+        options.add_experimental_option("excludeSwitches", ["disable-popup-blocking"])
         options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
         self.driver = webdriver.Chrome(options=options)
         self.complaints = []

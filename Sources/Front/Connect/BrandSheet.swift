@@ -42,8 +42,8 @@ struct BrandSheet {
         if let background = palette.background { rules += ["--card:\(background)", "--field:\(background)"] }
         if let text = palette.text {
             rules += [
-                "--ink:\(text)", "--soft:color-mix(in srgb,\(text) 78%,var(--card))",
-                "--faint:color-mix(in srgb,\(text) 66%,var(--card))", "--line:color-mix(in srgb,\(text) 16%,var(--card))",
+                "--ink:\(text)", "--soft:color-mix(in srgb,\(text) 92%,var(--card))",
+                "--faint:color-mix(in srgb,\(text) 85%,var(--card))", "--line:color-mix(in srgb,\(text) 16%,var(--card))",
             ]
         }
         return rules

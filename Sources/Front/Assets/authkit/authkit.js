@@ -99,7 +99,7 @@ export class AuthKit {
     const abort = (this.#abort = new AbortController());
     try {
       const asked = this.#ask(abort.signal);
-      if (this.#environment) this.#embed();
+      if (this.#environment && !this.#frame) this.#embed();
       const answer = await asked;
       if (abort.signal.aborted) return;
       this.#session = answer;

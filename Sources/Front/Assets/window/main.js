@@ -126,7 +126,12 @@ export class ConnectWindow {
     }
     const { app, app_logo: logo } = this.#state;
     const source = this.#options.imageSource ?? logo;
-    return source ? h("img.mark", { src: source, alt: "" }) : h("span.mark.monogram", {}, [...app][0]?.toUpperCase() ?? "");
+    const letter = h("span.mark.monogram", {}, [...app][0]?.toUpperCase() ?? "");
+    if (!source) return letter;
+    const image = h("img.mark", { src: source, alt: "" });
+    // An image that may not be loaded from where it is, or is none.
+    image.addEventListener("error", () => image.replaceWith(letter), { once: true });
+    return image;
   }
 
   // Screens.

@@ -3,13 +3,21 @@
 
 const NAME = "evergrant-connect";
 
+// Windows opened here. One whose attempt is over may still arrive at its last page: it is asked to close then, too.
+const opened = new WeakSet();
+addEventListener("message", (event) => {
+  if (event.origin === location.origin && event.data?.type === "popup-ended" && opened.has(event.source)) dismiss(event.source);
+});
+
 /** Opens it; call it in the click itself. null: the browser blocked it, or the page's own headers cut it off. */
 export function openPopup() {
   const width = Math.min(540, screen.availWidth);
   const height = Math.min(760, screen.availHeight);
   const left = Math.max(0, Math.round((screen.availWidth - width) / 2));
   const top = Math.max(0, Math.round((screen.availHeight - height) / 2));
-  return window.open("/connect/start", NAME, `popup,width=${width},height=${height},left=${left},top=${top}`);
+  const popup = window.open("/connect/start", NAME, `popup,width=${width},height=${height},left=${left},top=${top}`);
+  if (popup) opened.add(popup);
+  return popup;
 }
 
 /**
@@ -27,7 +35,6 @@ export function attend(popup, request, { departed, told, closed, signal }) {
     } else if (event.data.type === "popup-departed") {
       departed(event.data.departure);
     } else if (event.data.type === "popup-ended") {
-      dismiss(popup);
       told(event.data);
     }
   }, { signal });
