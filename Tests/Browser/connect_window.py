@@ -23,7 +23,8 @@ def main():
     for name, body in [("sandbox-windowed", CLIENT), ("sandbox-strict", CLIENT), ("sandbox-key", {})]:
         api("PUT", f"/v1/integrations/{name}", {"enabled": True, **body})
     sandbox("DELETE", "faults")
-    browser = Browser()
+    # In one process, so that the driver hears the frame's console as well.
+    browser = Browser("--disable-site-isolation-trials")
     try:
         for part in (consent, key, failures, endings, keyboard, whole):
             print(part.__doc__, flush=True)
