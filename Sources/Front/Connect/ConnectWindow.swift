@@ -24,6 +24,7 @@ struct ConnectWindow {
         pages.addRoutes(to: routes.router)
         api.addRoutes(to: routes.router)
         logos.addRoutes(to: routes.router)
+        LogosController(services: logos.services).addRoutes(to: routes)
         compatible.addRoutes(to: routes.router)
         tokens.addRoutes(to: routes)
         connections.addRoutes(to: routes)

@@ -19,6 +19,8 @@ struct WindowPages {
         router.refuseOtherMethods("/e/:environment/frame", [.get])
         router.get("/e/:environment/brand.css", use: brand)
         router.refuseOtherMethods("/e/:environment/brand.css", [.get])
+        router.get("/e/:environment/preview", use: preview)
+        router.refuseOtherMethods("/e/:environment/preview", [.get])
         router.get("/connect/start", use: start)
         router.refuseOtherMethods("/connect/start", [.get])
         router.get("/connect/go", use: go)
@@ -42,6 +44,21 @@ struct WindowPages {
                     ? "public, max-age=31536000, immutable" : "no-cache",
                 .known("Cross-Origin-Resource-Policy"): "same-origin",
             ], body: ResponseBody(byteBuffer: ByteBuffer(string: BrandSheet(environment.branding).text)))
+    }
+
+    /// The window's screens with made-up contents, in the environment's look: for the operator. Nothing on it does anything.
+    @Sendable private func preview(_ request: Request, _ context: FrontRequestContext) async throws -> Response {
+        let environment = try await environment(context)
+        let logos = try await Logos.digests(environmentID: environment.id, in: services.pool)
+        return WindowFrame(environment: environment, language: Languages.choose(request)).response(
+            renderer, template: "frame", ancestors: [], connects: [],
+            more: [
+                "preview": [
+                    "logo": logos[""].map { LogoRoutes.path(environment, "", $0) } ?? "",
+                    "title": environment.branding.title ?? "", "intro": environment.branding.intro ?? "",
+                    "footer": environment.branding.footer ?? "-",
+                ]
+            ])
     }
 
     /// A popup's first page. Binds the browser, first-party; which session it is for, it learns from an opener of our own

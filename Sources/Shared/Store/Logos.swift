@@ -7,6 +7,13 @@ package struct LogoRecord: Sendable {
     package let mediaType: String
     package let digest: [UInt8]
     package let bytes: [UInt8]
+
+    package init(integration: String, mediaType: String, digest: [UInt8], bytes: [UInt8]) {
+        self.integration = integration
+        self.mediaType = mediaType
+        self.digest = digest
+        self.bytes = bytes
+    }
 }
 
 /// The rows of `evergrant.logos`.
