@@ -6,6 +6,7 @@ SANDBOX_URL, and optionally SCREENSHOTS and EVERGRANT_DATABASE_URL.
 """
 
 import json
+import os
 import subprocess
 import sys
 
@@ -13,6 +14,7 @@ from _app import DATABASE, FRONT, SANDBOX, App, Browser, api, check, sandbox
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
+TIMEOUT = float(os.environ.get("EXCHANGE_TIMEOUT", "30"))
 CLIENT = {"client_id": "sandbox-client", "client_secret": "sandbox-secret"}
 WINDOWED = "Sandbox, windowed"
 
@@ -26,7 +28,7 @@ def main():
     # In one process, so that the driver hears the frame's console as well.
     browser = Browser("--disable-site-isolation-trials")
     try:
-        for part in (consent, key, failures, endings, keyboard, whole):
+        for part in (consent, key, failures, renewal, endings, reloads, buttons, keyboard, whole):
             print(part.__doc__, flush=True)
             app.session = {"identity": "grace@acme.test"}
             app.options, app.fault, app.headers = {}, None, {}
@@ -99,7 +101,8 @@ def failures(browser, app):
     browser.host(app)
     browser.open()
     browser.says("to Acme Notes")
-    cases = [
+    timeout = [({"kind": "hang", "processed": "never", "ms": 60000}, "took too long", "timeout")] if TIMEOUT <= 5 else []
+    cases = timeout + [
         (None, "You did not allow access", "denied"),
         ({"kind": "5xx_before"}, "is not answering", "provider_unavailable"),
         ({"kind": "invalid_client"}, "is not set up for", "wrong_client"),
@@ -154,6 +157,105 @@ def failures(browser, app):
     browser.consent()
     browser.gone()
     browser.says("is connected")
+
+
+def renewal(browser, app):
+    """a renewal, with another account and then with the same"""
+    app.session = {"identity": "grace@acme.test", "integrations": ["sandbox-windowed"]}
+    browser.host(app)
+    browser.open()
+    browser.press(f"Continue to {WINDOWED}")
+    browser.popup()
+    browser.consent()
+    browser.gone()
+    browser.says("is connected")
+    old = browser.called("success")[0]
+    app.session = {"identity": "grace@acme.test", "connection": old["id"]}
+    browser.host(app)
+    browser.open()
+    browser.says(f"Renew {WINDOWED} for Acme Notes", picture="renew")
+    browser.says("ann@example.com", ".body")
+    browser.press(f"Continue to {WINDOWED}")
+    browser.popup()
+    browser.consent(account="bob@example.com")
+    browser.gone()
+    browser.says("a different account", picture="error-account_mismatch")
+    browser.press("Try again")
+    browser.press(f"Continue to {WINDOWED}")
+    browser.popup()
+    browser.consent()
+    browser.gone()
+    browser.says("is connected")
+    check(browser.called("success")[0]["key"] == old["key"], "the key is the same")
+
+
+def reloads(browser, app):
+    """reloading and going back at every step"""
+    app.session["integrations"] = ["sandbox-windowed"]
+    browser.host(app)
+    browser.open()
+    browser.says("to Acme Notes")
+    # The frame alone loads again: the page starts it anew, the session goes on.
+    browser.driver.execute_script("location.reload()")
+    browser.frame()
+    browser.says("to Acme Notes")
+    browser.press(f"Continue to {WINDOWED}")
+    browser.popup()
+    browser.wait(lambda: browser.driver.current_url.startswith(SANDBOX), "the provider's page comes")
+    browser.driver.refresh()
+    browser.consent()
+    browser.gone()
+    browser.says("is connected")
+    # The page itself loads again while the popup is open: the next window is a new session.
+    browser.host(app)
+    browser.open()
+    browser.press(f"Continue to {WINDOWED}")
+    browser.popup()
+    browser.wait(lambda: browser.driver.current_url.startswith(SANDBOX), "the provider's page comes")
+    browser.driver.close()
+    browser.top()
+    browser.driver.refresh()
+    browser.wait(lambda: browser.driver.execute_script("return window.ready === true"), "the page is back")
+    browser.open()
+    browser.says("to Acme Notes")
+    browser.press(f"Continue to {WINDOWED}")
+    browser.popup()
+    browser.consent()
+    browser.gone()
+    browser.says("is connected")
+    # In the whole window, back from the provider leads to the session's page, which still works.
+    app.options = {"authWindow": "same"}
+    app.session.pop("integrations")
+    browser.host(app, "/?x=1#y")
+    browser.open()
+    browser.choose(WINDOWED)
+    browser.top()
+    browser.says("to Acme Notes", "h1")
+    browser.driver.find_element(By.CSS_SELECTOR, "main form .button").click()
+    browser.wait(lambda: browser.driver.current_url.startswith(SANDBOX), "the provider's page comes")
+    browser.driver.back()
+    browser.driver.refresh()
+    browser.says("to Acme Notes", "h1")
+    browser.press("Back to Acme Notes", "a")
+    browser.wait(lambda: browser.driver.current_url == app.origin + "/?x=1#y", "the way back leads to the exact page")
+    browser.wait(lambda: browser.called("error"), "and the page is told")
+
+
+def buttons(browser, app):
+    """two buttons: one window, one answer"""
+    app.session["integrations"] = ["sandbox-windowed"]
+    browser.host(app)
+    browser.open("#second")
+    browser.top()
+    browser.driver.execute_script("window.kit.open(); window.other.open()")
+    check(len(browser.driver.find_elements(By.CSS_SELECTOR, "dialog")) == 1, "one window is open")
+    browser.frame()
+    browser.press(f"Continue to {WINDOWED}")
+    browser.popup()
+    browser.consent()
+    browser.gone()
+    browser.says("is connected")
+    check(len(browser.called("success")) == 1, "one success is told")
 
 
 def endings(browser, app):

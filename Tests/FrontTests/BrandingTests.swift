@@ -48,7 +48,8 @@ import Testing
                 try #require(
                     Data(
                         base64Encoded:
-                            "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==")))
+                            "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+                    )))
             func put(_ body: [UInt8], _ type: String = "image/png") async throws -> Answer {
                 try await Answer.of(
                     world.egress, "PUT", world.base + "/v1/environment/logo",

@@ -85,8 +85,9 @@ import Testing
     @Test func `calls that another site sends are refused before anything is read`() async throws {
         try await Self.with { world in
             let token = try await world.embedded().string("token")
-            for headers in [[("origin", "https://evil.example")], [("sec-fetch-site", "cross-site")], [("origin", "null")]]
-            {
+            for headers in [
+                [("origin", "https://evil.example")], [("sec-fetch-site", "cross-site")], [("origin", "null")],
+            ] {
                 let answer = try await world.window("POST", "open", token, world.opening(), headers: headers)
                 #expect(answer.status == 403)
                 #expect(answer.headers["access-control-allow-origin"] == nil)

@@ -35,7 +35,10 @@ struct BrandSheet {
         var rules: [String] = []
         if let accent = palette.accent {
             let ink = palette.onAccent ?? Contrast.ink(on: accent)
-            rules += ["--accent:\(accent)", "--accent-ink:\(ink)", "--accent-soft:color-mix(in srgb,\(accent) 14%,var(--card))"]
+            rules += [
+                "--accent:\(accent)", "--accent-ink:\(ink)",
+                "--accent-soft:color-mix(in srgb,\(accent) 14%,var(--card))",
+            ]
         } else if let ink = palette.onAccent {
             rules.append("--accent-ink:\(ink)")
         }
@@ -43,7 +46,8 @@ struct BrandSheet {
         if let text = palette.text {
             rules += [
                 "--ink:\(text)", "--soft:color-mix(in srgb,\(text) 92%,var(--card))",
-                "--faint:color-mix(in srgb,\(text) 85%,var(--card))", "--line:color-mix(in srgb,\(text) 16%,var(--card))",
+                "--faint:color-mix(in srgb,\(text) 85%,var(--card))",
+                "--line:color-mix(in srgb,\(text) 16%,var(--card))",
             ]
         }
         return rules

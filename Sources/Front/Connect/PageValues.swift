@@ -108,8 +108,10 @@ struct PageValues {
     }
 
     /// A page for what went wrong.
-    static func error(_ error: ConnectError, app: String, reference: String, hasChoice: Bool, integration: String?,
-        back: Secret? = nil, brand: String? = nil)
+    static func error(
+        _ error: ConnectError, app: String, reference: String, hasChoice: Bool, integration: String?,
+        back: Secret? = nil, brand: String? = nil
+    )
         -> [String: Any]
     {
         let words = error.words(app: app)

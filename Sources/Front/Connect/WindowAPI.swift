@@ -175,7 +175,9 @@ extension WindowAPI {
     private func checkSender(_ request: Request) throws {
         if let site = request.headers[.known("Sec-Fetch-Site")], site != "same-origin" { throw foreign }
         guard let given = request.headers[.origin] else { return }
-        guard let sender = try? WebOrigin(of: given, item: "Origin"), sender.description == origin else { throw foreign }
+        guard let sender = try? WebOrigin(of: given, item: "Origin"), sender.description == origin else {
+            throw foreign
+        }
     }
 
     private var foreign: HTTPProblem {
@@ -208,7 +210,8 @@ extension WindowAPI {
         switch error {
         case let error as ConnectError: known = error
         case let error as InvalidValue:
-            known = ConnectError(.invalidField, field: error.item, hint: "\(error.item) \(error.problem); \(error.repair)")
+            known = ConnectError(
+                .invalidField, field: error.item, hint: "\(error.item) \(error.problem); \(error.repair)")
         case let error as HTTPProblem: throw error
         default:
             services.logger.error(

@@ -40,7 +40,8 @@ struct SessionsController {
         return try .json(
             Minted(
                 id: minted.session.uid, token: minted.token.revealedText(), kind: minted.session.kind.rawValue,
-                environment: environment.uid, connect_url: minted.connectURL?.revealedText(), expires_at: minted.session.expiresAt,
+                environment: environment.uid, connect_url: minted.connectURL?.revealedText(),
+                expires_at: minted.session.expiresAt,
                 require_finish: minted.session.requiresFinish),
             status: .created, holdsSecret: true)
     }
@@ -74,7 +75,8 @@ struct SessionsController {
 /// The body of `POST /v1/sessions`.
 struct SessionFields: RequestFields {
     static let fields = [
-        "identity", "identity_type", "kind", "integrations", "connection", "allow_other_account", "name", "tags", "metadata",
+        "identity", "identity_type", "kind", "integrations", "connection", "allow_other_account", "name", "tags",
+        "metadata",
         "redirect_url", "require_finish", "expires_in",
     ]
     let identity: String

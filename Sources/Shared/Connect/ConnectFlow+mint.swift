@@ -36,7 +36,8 @@ extension ConnectFlow {
         }
         let token = SecureRandom.token()
         let new = NewConnectSession(
-            environmentID: environment.id, kind: request.kind, tokenHash: Digest.sha256(token), identity: request.identity,
+            environmentID: environment.id, kind: request.kind, tokenHash: Digest.sha256(token),
+            identity: request.identity,
             integrations: integrations, connectionID: connection?.id, allowsOtherAccount: request.allowsOtherAccount,
             name: request.name, tags: request.tags, metadata: request.metadata, redirectURL: request.redirectURL,
             requiresFinish: requiresFinish, life: life, createdBy: actor,

@@ -165,7 +165,8 @@ extension ConnectSessionRecord {
         ) = try row.decode(
             Int64.self, String.self, Int64.self, String.self, String.self, String.self, [String]?.self, Int64?.self,
             Bool.self, String.self, [String].self, [UInt8].self, String?.self, Bool.self, String.self, [[UInt8]].self,
-            [UInt8]?.self, Int64?.self, Date?.self, [UInt8]?.self, [UInt8]?.self, Date.self, Date.self, Bool.self, Bool.self,
+            [UInt8]?.self, Int64?.self, Date?.self, [UInt8]?.self, [UInt8]?.self, Date.self, Date.self, Bool.self,
+            Bool.self,
             Int32.self, [UInt8]?.self)
         departures = Int(departs)
         failure = try failed.map { try JSONDecoder().decode(ConnectFailure.self, from: Data($0)) }

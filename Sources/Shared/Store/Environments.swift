@@ -118,7 +118,8 @@ extension EnvironmentRecord {
         let mode: String
         let json: [UInt8]
         (
-            id, uid, name, mode, appName, embeddingOrigins, redirectOrigins, requireFinish, json, tokenEndpoints, createdAt
+            id, uid, name, mode, appName, embeddingOrigins, redirectOrigins, requireFinish, json, tokenEndpoints,
+            createdAt
         ) = try row.decode(
             Int64.self, String.self, String.self, String.self, String.self, [String].self, [String].self, Bool?.self,
             [UInt8].self, [String].self, Date.self)

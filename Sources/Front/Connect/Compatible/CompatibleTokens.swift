@@ -16,7 +16,8 @@ struct CompatibleTokens {
 
     func addRoutes(to routes: APIRoutes) {
         routes.add("/v1/users/flags", [.get: APICall(.connect, flags)], takesSecretHeader: true)
-        routes.add("/v1/authkit", [.post: APICall(.connect) { try await page($0, $1, usual: 100) }], takesSecretHeader: true)
+        routes.add(
+            "/v1/authkit", [.post: APICall(.connect) { try await page($0, $1, usual: 100) }], takesSecretHeader: true)
         routes.add(
             "/v1/authkit/token", [.post: APICall(.connect) { try await page($0, $1, usual: 20) }],
             takesSecretHeader: true)
@@ -77,7 +78,8 @@ extension CompatibleTokens {
 
         init(_ body: ByteBuffer) throws {
             let data = Data(body.readableBytesView)
-            guard let given = data.isEmpty ? [:] : try? JSONDecoder().decode([String: JSONValue].self, from: data) else {
+            guard let given = data.isEmpty ? [:] : try? JSONDecoder().decode([String: JSONValue].self, from: data)
+            else {
                 throw HTTPProblem(.badRequest, "invalid_json", "The body is not a JSON object.", hint: "send {…}")
             }
             func text(_ names: String...) throws(HTTPProblem) -> String? {
