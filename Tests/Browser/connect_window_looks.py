@@ -46,6 +46,7 @@ for (const each of document.querySelectorAll("main *")) {
 }
 if (!document.documentElement.lang) faults.push("no language");
 if (document.documentElement.scrollWidth > innerWidth) faults.push(`wider than the window: ${document.documentElement.scrollWidth} of ${innerWidth}`);
+if (document.documentElement.scrollHeight > innerHeight) faults.push(`higher than the window: ${document.documentElement.scrollHeight} of ${innerHeight}`);
 for (const each of document.querySelectorAll("main h1, main p, main .button, main .row b")) if (shown(each) && each.scrollWidth > each.clientWidth + 1 && getComputedStyle(each).display !== "inline") faults.push("cut off: " + each.textContent.slice(0, 40));
 return faults;
 """
@@ -60,6 +61,10 @@ def main():
     def look(query, picture, heading=None):
         browser.driver.get(f"{base}?{query}")
         browser.wait(lambda: browser.driver.find_elements("id", "heading"), f"a screen comes for {query}")
+        # Its entrance is over: half-way in, colours are mixed with what is behind.
+        browser.wait(lambda: browser.driver.execute_script(
+            "return document.getAnimations().every((each) => each.playState === 'finished' || each.effect.getTiming().iterations === Infinity)"),
+            "the window stands still")
         faults = browser.driver.execute_script(RULES)
         if faults:
             raise SystemExit(f"not so: {picture} breaks no rule: {faults}")
