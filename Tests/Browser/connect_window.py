@@ -28,7 +28,7 @@ def main():
     # In one process, so that the driver hears the frame's console as well.
     browser = Browser("--disable-site-isolation-trials")
     try:
-        for part in (consent, key, failures, renewal, endings, reloads, buttons, keyboard, whole):
+        for part in (consent, key, fields, failures, renewal, endings, reloads, buttons, keyboard, whole):
             print(part.__doc__, flush=True)
             app.session = {"identity": "grace@acme.test"}
             app.options, app.fault, app.headers = {}, None, {}
@@ -93,6 +93,34 @@ def key(browser, app):
     browser.says("is connected")
     browser.says("kim@example.com", ".body")
     check([each["code"] for each in browser.called("error")] == ["key_refused"], "onError told the refused key")
+
+
+def fields(browser, app):
+    """further fields: typed, checked before anyone leaves, kept"""
+    api("PUT", "/v1/integrations/salesforce", {"enabled": True, "client_id": "x", "client_secret": "y"})
+    app.options = {"selectedIntegration": "Salesforce", "showNameInput": True}
+    browser.host(app)
+    browser.open()
+    browser.says("Connect Salesforce to Acme Notes")
+    field = browser.driver.find_element(By.NAME, "domain")
+    check(field.get_attribute("value") == "login.salesforce.com", "the usual value is there")
+    field.clear()
+    field.send_keys("evil.example.com")
+    browser.press("Continue to Salesforce")
+    browser.says("Enter a host name such as", ".fault", picture="field-refused")
+    check(len(browser.driver.window_handles) == 1, "nobody leaves with a wrong value")
+    field.clear()
+    field.send_keys("acme.my.salesforce.com")
+    browser.driver.find_element(By.NAME, " name").send_keys("Sales")
+    browser.press("Continue to Salesforce")
+    browser.says("Continue in the other window")
+    browser.press("Cancel", ".actions button")
+    check(browser.driver.find_element(By.NAME, "domain").get_attribute("value") == "acme.my.salesforce.com", "what was typed is kept")
+    # The server has the same rule, whatever the page's own check says.
+    browser.driver.execute_script("document.querySelector('[name=domain]').value = 'evil-company.example.com'; String.prototype.endsWith = () => true;")
+    browser.press("Continue to Salesforce")
+    browser.says("check what you typed", ".notice")
+    api("PUT", "/v1/integrations/salesforce", {"enabled": False})
 
 
 def failures(browser, app):
@@ -304,7 +332,22 @@ def keyboard(browser, app):
         active = browser.driver.switch_to.active_element
     inside = browser.driver.execute_script("return document.querySelector('main').contains(document.activeElement)")
     check(inside, "twelve tabs later the focus is still inside")
-    active.send_keys(Keys.ESCAPE)
+    said = browser.driver.execute_script("return document.querySelector('.hidden[role=status]').textContent")
+    check(said == "Connect an account to Acme Notes", "a screen reader is told what came, since the focus is in the search")
+    named = browser.driver.execute_script("const card = document.querySelector('main'); return [card.getAttribute('role'), document.getElementById(card.getAttribute('aria-labelledby')).textContent]")
+    check(named == ["dialog", "Connect an account to Acme Notes"], "the dialog has its heading for a name")
+    search = browser.driver.find_element(By.CSS_SELECTOR, "input.search")
+    search.send_keys("zzz")
+    browser.says("0 found", ".count")
+    search.send_keys(Keys.BACKSPACE * 3 + "wíndow")
+    browser.says("1 found", ".count")
+    search.send_keys(Keys.ARROW_DOWN)
+    check("windowed" in browser.driver.switch_to.active_element.text, "down leads from the search to the first row")
+    browser.driver.switch_to.active_element.send_keys(Keys.ENTER)
+    browser.says(f"Connect {WINDOWED}")
+    browser.driver.switch_to.active_element.send_keys(Keys.ESCAPE)
+    browser.says("Connect an account to Acme Notes")
+    browser.driver.switch_to.active_element.send_keys(Keys.ESCAPE)
     browser.top()
     browser.wait(lambda: not browser.driver.find_elements(By.TAG_NAME, "dialog"), "Esc closes the window")
     check(browser.driver.execute_script("return document.activeElement.id") == "open", "and focus goes back")

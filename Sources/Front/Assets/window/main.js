@@ -141,10 +141,11 @@ export class ConnectWindow {
     this.#back.onclick = back;
     this.#body.replaceChildren(...nodes.filter(Boolean));
     const head = this.#body.querySelector("#heading");
-    // Read out by a screen reader as the screen changes, wherever its focus is.
-    this.#live.textContent = head?.textContent ?? "";
     this.#body.scrollTop = 0;
-    (this.#body.querySelector(focus) ?? head)?.focus({ preventScroll: true });
+    const target = this.#body.querySelector(focus) ?? head;
+    target?.focus({ preventScroll: true });
+    // Read out as the screen changes; a heading that has the focus is read out by itself.
+    this.#live.textContent = target === head ? "" : head?.textContent ?? "";
     if (!this.#told) {
       this.#told = true;
       // After the paint: then the page takes its own notice away.
