@@ -126,9 +126,17 @@ let targets: [Target] = [
     process("Sandbox", ["CLibCrypto", "Vault", hummingbird, httpTypes, nioCore, logging, lifecycleService]),
     // the queue's ceiling: its statements through libpq alone
     .target(name: "CQueueCeiling", dependencies: ["CLibPQ"], path: "Sources/CQueueCeiling"),
+    // a token endpoint that costs next to nothing, to measure refreshes against
+    .target(
+        name: "CTokenServer", path: "Sources/CTokenServer",
+        linkerSettings: [.linkedLibrary("ssl"), .linkedLibrary("crypto")]),
     process(
         "Benchmark",
-        ["CQueueCeiling", "Queue", "Schema", "EmbeddedPostgres", "Postgres", "Pacing", logging]),  // measurements
+        [
+            "CQueueCeiling", "CTokenServer", "Jobs", "Store", "Queue", "Vault", "Schema", "EmbeddedPostgres",
+            "Postgres",
+            "Pacing", "Credentials", logging,
+        ]),  // measurements
 
     .executableTarget(
         name: "CLI",
@@ -164,13 +172,14 @@ let targets: [Target] = [
     tests("EmbeddedPostgres", ["EmbeddedPostgres", "Postgres", logging]),
     tests("Postgres", ["Postgres", "TestSupport", logging]),
     tests("Vault", ["Vault", "Credentials", crypto], resources: [.copy("Vectors")]),
-    tests("Catalog", ["Catalog", "Credentials"]),
+    tests("Catalog", ["Catalog", "Credentials"], resources: [.copy("Vectors")]),
     tests("Egress", ["Egress", "CLibCurl", "Pacing", logging, metrics]),
     tests("Schema", ["Schema", "Postgres", "TestSupport", logging]),
     tests("Queue", ["Queue", "Postgres", "EmbeddedPostgres", "Schema", "Pacing", "TestSupport", logging]),
     tests("QueueChaos", ["QueueChaos", "Postgres", "TestSupport"]),
     tests("Store", ["Store", "Vault", "Credentials", "Postgres", "Schema", "Pacing", "TestSupport"]),
-    tests("OAuth", ["OAuth", "Catalog", "Egress", "Vault", "Credentials", "Pacing"]),
+    tests(
+        "OAuth", ["OAuth", "Catalog", "Egress", "Vault", "Credentials", "Pacing"], resources: [.copy("Vectors")]),
     tests("Escrow", ["Escrow", "Pacing"]),
     tests(
         "Lifecycle",

@@ -1,7 +1,14 @@
+import CTokenServer
 import Foundation
 import Logging
 import Postgres
 import Queue
+
+#if canImport(Glibc)
+    import Glibc
+#else
+    import Musl
+#endif
 
 /// The second process of shapes that need one: this program again, with its orders in a variable of its environment, so
 /// that no URL with a password shows in process lists. Ends when its standard input does.
@@ -28,6 +35,9 @@ package enum BenchmarkChild {
 
     /// Does what the environment orders. Throws `BenchmarkError` without orders.
     package static func run(logger: Logger) async throws {
+        if let text = ProcessInfo.processInfo.environment[TokenServerOrders.variable] {
+            return try await serveTokens(JSONDecoder().decode(TokenServerOrders.self, from: Data(text.utf8)))
+        }
         guard let text = ProcessInfo.processInfo.environment[variable],
             let orders = try? JSONDecoder().decode(Orders.self, from: Data(text.utf8))
         else { throw BenchmarkError(.invalid, "only `bench queue` starts this command") }
@@ -43,6 +53,27 @@ package enum BenchmarkChild {
         case .probe: try await probe(database, orders)
         }
         await database.close()
+    }
+
+    /// A provider's token endpoint; writes its port as its first line.
+    private static func serveTokens(_ orders: TokenServerOrders) async throws {
+        var port: Int32 = 0
+        let server = (orders.certificate ?? "").withCString { path in
+            var options = token_server_options()
+            options.latency_us = orders.latency
+            options.tls = orders.certificate == nil ? 0 : 1
+            options.certificate = path
+            options.expires_in = 3600
+            return token_server_open(&options, &port)
+        }
+        guard let server else {
+            throw BenchmarkError(.failed, "the provider cannot listen: \(String(cString: strerror(errno)))")
+        }
+        print(port)
+        fflush(nil)
+        // Its loop has this thread for itself until the process is ended.
+        let status = token_server_run(server)
+        throw BenchmarkError(.failed, "the provider ended: \(String(cString: strerror(status)))")
     }
 
     private static func hold(_ database: QueueDatabase, _ orders: Orders) async throws {

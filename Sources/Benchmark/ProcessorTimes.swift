@@ -50,7 +50,7 @@ struct ProcessorTimes: Sendable {
     }
 
     /// A process, its ended children, and those that live.
-    private static func familyTime(_ parent: Int32) -> Double {
+    static func familyTime(_ parent: Int32) -> Double {
         let own = time("/proc/\(parent)/stat", children: true)
         let list =
             (try? String(contentsOfFile: "/proc/\(parent)/task/\(parent)/children", encoding: .utf8)) ?? ""
@@ -69,7 +69,7 @@ struct ProcessorTimes: Sendable {
         }
     }
 
-    private static func machineTime() -> Double {
+    static func machineTime() -> Double {
         let text = (try? String(contentsOfFile: "/proc/stat", encoding: .utf8)) ?? ""
         let numbers = text.prefix { $0 != "\n" }.split(separator: " ").dropFirst().compactMap { Double($0) }
         guard numbers.count >= 8 else { return 0 }

@@ -23,7 +23,7 @@ struct Evergrant: AsyncParsableCommand {
                 name: "Looking and repairing",
                 subcommands: [
                     ConnectionsCommand.self, JobsCommand.self, SchedulesCommand.self, QueuesCommand.self,
-                    LimitsCommand.self, PausesCommand.self, WorkersCommand.self,
+                    LimitsCommand.self, PausesCommand.self, WorkersCommand.self, ServerCommand.self,
                 ]),
             CommandGroup(name: "Testing", subcommands: [SandboxCommand.self, BenchCommand.self]),
         ])

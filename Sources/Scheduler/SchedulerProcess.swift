@@ -25,13 +25,18 @@ package struct SchedulerProcess: Sendable {
     ) {
         let logger = lifecycle.logger
         let planner = LifecyclePlanner(lifecycle, batch: batch)
-        let refreshes = RefreshPlanner(
-            planner: planner, queue: lifecycle.queue, batch: batch, depth: max(4 * batch, 2000))
+        let refreshes = RefreshPlanner(planner: planner, queue: lifecycle.queue, batch: batch)
+        let validations = ValidationPlanner(planner: planner, queue: lifecycle.queue, batch: batch)
         let dispatcher = WebhookDispatcher(pool: lifecycle.pool, queue: lifecycle.queue, configuration: webhooks)
         let revocation = ConnectionRevocation(lifecycle)
         let pool = lifecycle.pool
+        let server = JournalReplay(lifecycle) { _ in }
         duties =
             [
+                PeriodicDuty(name: "watch_server", interval: lifecycle.timings.serverWatch, logger: logger) {
+                    try await server.step()
+                    return false
+                },
                 PeriodicDuty(name: "plan_refreshes", interval: sweepInterval, logger: logger) {
                     try await refreshes.plan()
                 },
@@ -40,7 +45,10 @@ package struct SchedulerProcess: Sendable {
                     return false
                 },
                 PeriodicDuty(name: "plan_validations", interval: sweepInterval, logger: logger) {
-                    try await planner.planValidations() >= batch
+                    try await validations.plan()
+                },
+                PeriodicDuty(name: "tell_ends", interval: .seconds(15), logger: logger) {
+                    try await planner.tellEnds() >= batch
                 },
                 PeriodicDuty(name: "plan_revocations", interval: sweepInterval, logger: logger) {
                     try await planner.planRevocations() >= batch

@@ -75,7 +75,8 @@ import Testing
             #expect(findings.allSatisfy { $0["is_good"] as? Bool == true }, "\(ending.output)")
             #expect(
                 findings.compactMap { $0["check"] as? String } == [
-                    "catalog", "keyring", "escrow journal", "public URL", "database", "clock", "schema", "data keys",
+                    "catalog", "keyring", "escrow journal", "public URL", "database", "clock", "schema", "server",
+                    "data keys",
                 ])
         }
     }

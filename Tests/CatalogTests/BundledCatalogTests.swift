@@ -12,15 +12,15 @@ import Testing
         withSandbox = try IntegrationCatalog(variables: ["sandbox_base": "http://127.0.0.1:7080"])
     }
 
-    @Test func `has the first dozen and no sandbox unless its address is given`() {
+    @Test func `has the first dozen and more, and no sandbox unless its address is given`() {
         let ids = Set(catalog.integrations.map(\.id))
         let dozen: Set = [
             "gmail", "google-calendar", "slack", "slack-user", "salesforce", "quickbooks", "quickbooks-sandbox",
             "hubspot", "exa", "github", "outlook", "notion", "xero", "jira",
         ]
-        #expect(ids == dozen)
+        #expect(dozen.isSubset(of: ids) && !ids.contains { $0.hasPrefix("sandbox") })
         let classes = ["replayable", "until-used", "windowed", "strict", "strict-family", "strict-app", "key"]
-        #expect(Set(withSandbox.integrations.map(\.id)).subtracting(dozen) == Set(classes.map { "sandbox-\($0)" }))
+        #expect(Set(withSandbox.integrations.map(\.id)).subtracting(ids) == Set(classes.map { "sandbox-\($0)" }))
     }
 
     @Test func `names a source for every provider and integration`() {

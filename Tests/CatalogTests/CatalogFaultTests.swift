@@ -40,6 +40,30 @@ import Testing
             catalog.integration("acme-crm")?.placement == .header(name: "Authorization", prefix: "Bearer ", token: nil))
     }
 
+    @Test func `tell how often a token endpoint may be asked, one limit of each scope`() throws {
+        let limits = """
+                limits:
+                  - {per: grant, count: 10, seconds: 600}
+                  - {per: provider, count: 30, seconds: 3600}
+
+            """
+        let text = Self.whole.replacing("integrations:", with: limits + "integrations:")
+        let provider = try #require(
+            try IntegrationCatalog(sources: [CatalogSource(name: "acme.yaml", text: text)]).provider("acme"))
+        #expect(
+            provider.limits == [
+                RateLimit(scope: .grant, count: 10, seconds: 600),
+                RateLimit(scope: .provider, count: 30, seconds: 3600),
+            ])
+        let twice = faults(text.replacing("per: provider", with: "per: grant"))
+        #expect(twice.first?.description.contains("is the second limit per grant") == true)
+        for wrong in ["per: client", "count: 0", "seconds: 86401"] {
+            let key = wrong.prefix { $0 != ":" }
+            let broken = text.replacing(try Regex("\(key): (grant|10|600)(?=[,}])"), with: wrong)
+            #expect(!faults(broken).isEmpty, "\(wrong)")
+        }
+    }
+
     @Test func `with a misspelt key are refused with file, line, path and the right key`() {
         let found = faults(Self.whole.replacing("token_url", with: "tokn_url"))
         #expect(

@@ -19,7 +19,7 @@ import Vault
             // The database takes no connection, for a reason that trying again does not mend.
             try await world.run(
                 """
-                create function refuse() returns trigger language plpgsql as
+                create or replace function refuse() returns trigger language plpgsql as
                 $$ begin raise exception 'no connections today'; end $$
                 """)
             try await world.run("create trigger t before insert on evergrant.connections execute function refuse()")
@@ -37,7 +37,7 @@ import Vault
             let found = await second.recoverAbandoned { record in
                 #expect(record.kind == .exchangeAnswer)
                 payloads.append(record.payload)
-                try await world.flow.recover(payload: record.payload)
+                return try await world.flow.recover(payload: record.payload) ? .committed : .noUse
             }
             second.close()
             #expect(found == 1)
@@ -73,7 +73,7 @@ import Vault
             let first = try await world.consent(session, browser)
             try await world.run(
                 """
-                create function refuse() returns trigger language plpgsql as
+                create or replace function refuse() returns trigger language plpgsql as
                 $$ begin raise exception 'no connections today'; end $$
                 """)
             try await world.run("create trigger t before insert on evergrant.connections execute function refuse()")
@@ -83,7 +83,9 @@ import Vault
             _ = try await world.flow.callback(integration: "sandbox-strict-family", query: again, browser: browser)
             world.journal.close()
             let second = try EscrowJournal(.init(directory: world.directory), logger: ConnectWorld.quiet)
-            let found = await second.recoverAbandoned { try await world.flow.recover(payload: $0.payload) }
+            let found = await second.recoverAbandoned {
+                try await world.flow.recover(payload: $0.payload) ? .committed : .noUse
+            }
             second.close()
             #expect(found == 1)
             #expect(try await world.count("select count(*) from evergrant.connections") == 1)

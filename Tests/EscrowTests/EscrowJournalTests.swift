@@ -39,13 +39,16 @@ import Testing
             let kept = EscrowRecord(kind: .refreshAnswer, key: UUID(), payload: [1, 2, 3])
             let settled = EscrowRecord(kind: .refreshAnswer, key: UUID(), payload: [4])
             try abandon([kept, settled, EscrowRecord(kind: .settled, key: settled.key, payload: [])], in: directory)
-            let journal = try journal(directory)
+            let journal = try journal(directory, keep: .zero)
             var seen: [EscrowRecord] = []
-            await journal.recoverAbandoned { seen.append($0) }
+            var gone = 0
+            await journal.recoverAbandoned(
+                {
+                    seen.append($0)
+                    return .committed
+                }, gone: { _ in gone += 1 })
             #expect(seen == [kept])
-            var again = 0
-            await journal.recoverAbandoned { _ in again += 1 }
-            #expect(again == 0)
+            #expect(gone == 1)
             journal.close()
             #expect(try files(directory).isEmpty)
         }
@@ -58,7 +61,10 @@ import Testing
             try abandon([EscrowRecord(kind: .intent, key: key, payload: []), answer], in: directory)
             let journal = try journal(directory)
             var seen: [EscrowRecord] = []
-            await journal.recoverAbandoned { seen.append($0) }
+            await journal.recoverAbandoned {
+                seen.append($0)
+                return .committed
+            }
             #expect(seen == [answer])
             journal.close()
         }
@@ -85,7 +91,10 @@ import Testing
             try await living.append(.refreshAnswer, key: UUID(), payload: [1])
             let other = try journal(directory)
             var seen = 0
-            await other.recoverAbandoned { _ in seen += 1 }
+            await other.recoverAbandoned { _ in
+                seen += 1
+                return .committed
+            }
             #expect(seen == 0)
             other.close()
             living.close()
@@ -99,7 +108,7 @@ import Testing
             try abandon([EscrowRecord(kind: .refreshAnswer, key: UUID(), payload: [1])], in: directory)
             let journal = try journal(directory)
             #expect(await journal.recoverAbandoned { _ in throw Unreachable() } == 0)
-            #expect(await journal.recoverAbandoned { _ in } == 1)
+            #expect(await journal.recoverAbandoned { _ in .committed } == 1)
             journal.close()
         }
     }
@@ -112,7 +121,7 @@ import Testing
                 try await journal.append(.refreshAnswer, key: key, payload: Array(repeating: 1, count: 90))
             }
             #expect(try files(directory).filter { $0.hasSuffix(".journal") }.count >= 5)
-            for key in keys { journal.settle(key) }
+            for key in keys { journal.settle(key, as: .committed) }
             try await journal.append(.intent, key: UUID(), payload: [])
             #expect(try files(directory).filter { $0.hasSuffix(".journal") }.count <= 2)
             journal.close()
@@ -135,6 +144,52 @@ import Testing
             let bytes = try #require(FileManager.default.contents(atPath: "\(directory)/\(segment)"))
             #expect(EscrowFormat.decode(Array(bytes)).count == 1000)
             journal.close()
+        }
+    }
+
+    @Test func `settled lines stay for a failover: with the process, after it, and told with what became of them`()
+        async throws
+    {
+        try await withDirectory { directory in
+            let first = try journal(directory)
+            let committed = UUID()
+            let refused = UUID()
+            try await first.append(.refreshAnswer, key: committed, payload: [1])
+            first.settle(committed, as: .committed)
+            try await first.append(.intent, key: refused, payload: [2])
+            first.settle(refused, as: .noUse)
+            let open = UUID()
+            try await first.append(.intent, key: open, payload: [3])
+            var own: [EscrowEntry] = []
+            #expect(try await first.replay { own += $0 } == [first.id])
+            #expect(own.map(\.settlement) == [.committed, .noUse, nil])
+            #expect(own.map(\.record.payload) == [[1], [2], [3]])
+            first.close()
+
+            let second = try journal(directory)
+            var open2 = 0
+            await second.recoverAbandoned { record in
+                #expect(record.key == open)
+                open2 += 1
+                return nil
+            }
+            #expect(open2 == 1)
+            var found: [EscrowEntry] = []
+            let replayed = try await second.replay { found += $0 }
+            #expect(Set(replayed) == [first.id, second.id])
+            #expect(found == own)
+            second.close()
+        }
+    }
+
+    @Test func `what a recovery settled is not handed over again, by nobody`() async throws {
+        try await withDirectory { directory in
+            try abandon([EscrowRecord(kind: .refreshAnswer, key: UUID(), payload: [1])], in: directory, tail: [9, 9])
+            for expected in [1, 0] {
+                let journal = try journal(directory)
+                #expect(await journal.recoverAbandoned { _ in .alternate } == expected)
+                journal.close()
+            }
         }
     }
 

@@ -173,7 +173,7 @@ import Testing
                 logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
             let keeper = AnswerKeeper(world.services)
             let recovered = await next.recoverAbandoned { record in
-                if record.kind == .refreshAnswer { try await keeper.recover(record) }
+                record.kind == .refreshAnswer ? try await keeper.recover(record).settlement : nil
             }
             #expect(recovered == 1)
             next.close()

@@ -31,9 +31,10 @@ import Testing
     @Test func `an absent expiry takes the catalog's, and without one the idle limit decides`() throws {
         let hour = schedule(expiresIn: nil, lifetimes: GrantLifetimes(defaultAccessLife: .seconds(3600)))
         #expect(hour.accessExpiresAt == start.addingTimeInterval(3600))
-        let idle = schedule(expiresIn: nil, lifetimes: GrantLifetimes(idleLimit: .seconds(90 * 86_400)))
+        let idle = schedule(expiresIn: nil, lifetimes: GrantLifetimes(idleLimit: .seconds(60 * 86_400)))
         #expect(idle.accessExpiresAt == nil)
-        #expect(idle.refreshDueAt == start.addingTimeInterval(30 * 86_400))
+        #expect((15 * 86_400..<20 * 86_400).contains(idle.refreshDueAt?.timeIntervalSince(start) ?? 0))
+        #expect(idle.idleEndsAt == start.addingTimeInterval(60 * 86_400))
     }
 
     @Test func `nothing is due without a refresh token`() {

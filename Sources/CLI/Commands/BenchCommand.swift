@@ -6,7 +6,7 @@ import Logging
 struct BenchCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "bench", abstract: "Measure this build on this machine.",
-        subcommands: [Queue.self, Child.self])
+        subcommands: [Queue.self, Refresh.self, Sweep.self, Child.self])
 
     struct Queue: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
@@ -88,7 +88,7 @@ struct BenchCommand: AsyncParsableCommand {
             options.directory = directory
             options.python = python
             options.drivers = drivers
-            options.childCommand = [Self.program, "bench", "child"]
+            options.childCommand = [BenchCommand.program, "bench", "child"]
             LoggingSystem.bootstrap { label in
                 var handler = StreamLogHandler.standardError(label: label)
                 handler.logLevel = .error
@@ -105,11 +105,11 @@ struct BenchCommand: AsyncParsableCommand {
             encoder.keyEncodingStrategy = .convertToSnakeCase
             try encoder.encode(report).write(to: URL(filePath: json))
         }
+    }
 
-        /// This executable, to be started again as a second process.
-        private static var program: String {
-            (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")) ?? CommandLine.arguments[0]
-        }
+    /// This executable, to be started again as a second process.
+    static var program: String {
+        (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")) ?? CommandLine.arguments[0]
     }
 
     /// The second process of shapes that need one; what to do is in its environment.

@@ -4,6 +4,7 @@ import Catalog
 import Credentials
 import Escrow
 import Foundation
+import Lifecycle
 import Logging
 import Postgres
 import Schema
@@ -112,6 +113,7 @@ struct Examination {
                     try await migrator.check()
                     return "version \(migrator.migrations.last?.version ?? 0)"
                 })
+            if findings.last?.isGood == true { findings.append(await check("server") { try await hold(pool) }) }
             if let keyring, findings.last?.isGood == true {
                 findings.append(
                     await check("data keys") {
@@ -140,6 +142,21 @@ struct Examination {
                 repair: "name the primary, or add target_session_attrs=read-write to its address")
         }
         return "PostgreSQL \(version)"
+    }
+
+    /// Whether the database is still the server that the fleet, and this machine's journal, know.
+    private func hold(_ pool: PostgresPool) async throws -> String {
+        let known = ServerWatch(
+            directory: configuration.escrow.isEnabled ? configuration.escrow.directory : nil
+        ).known
+        guard try await ServerChanges.isHeld(known: known, in: pool) else { return "the one that is known" }
+        let waiting = try await ServerChanges.waiting(in: pool).map(\.owner)
+        throw InvalidValue(
+            item: "the database server", problem: "has changed or went back, so nothing that rotates is presented",
+            repair: waiting.isEmpty
+                ? "`evergrant server` says why and what to do"
+                : "start the processes whose journals are waited for (\(waiting.joined(separator: ", "))); "
+                    + "`evergrant server` says more")
     }
 
     private func clock(_ pool: PostgresPool) async throws -> String {

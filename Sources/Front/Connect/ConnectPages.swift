@@ -38,7 +38,8 @@ struct ConnectPages {
         router.post("/connect/s/:session/:integration", use: page(submit))
         router.refuseOtherMethods("/connect/s/:session/:integration", [.get, .post])
         router.get("/oauth/callback/:integration", use: callbackPage)
-        router.refuseOtherMethods("/oauth/callback/:integration", [.get])
+        router.delete("/oauth/callback/:integration", use: InboundController(services: services).deleted)
+        router.refuseOtherMethods("/oauth/callback/:integration", [.get, .delete])
     }
 
     // MARK: Link

@@ -27,16 +27,18 @@ struct IntegrationsController {
         }
         let limit = try query.integer("limit", 1...500, default: 100)
         let start = Int(try Cursor.parse(query["cursor"]) ?? 0)
-        let environment = try context.authenticated().environment.id
+        let place = try context.authenticated().environment
+        let environment = place.id
         let settings = try await settings(environment)
         let apps = try await apps(environment)
+        let signing = try await SigningSecrets.apps(environmentID: environment, in: services.pool)
         let found = services.catalog.search(query["search"], category: query["category"]).filter {
             enabled == nil || (settings[$0.id]?.isEnabled ?? false) == enabled
         }
         let page = found.dropFirst(start).prefix(limit)
         let documents = try page.map { integration in
             try JSONCoding.encode(
-                body(integration, settings[integration.id], apps, detailed: false))
+                body(integration, settings[integration.id], apps, place, signing: signing, detailed: false))
         }
         let next = start + page.count < found.count ? Cursor.text(Int64(start + page.count)) : nil
         return .page(documents, next: next, total: found.count)
@@ -44,19 +46,28 @@ struct IntegrationsController {
 
     @Sendable private func show(_ request: Request, _ context: FrontRequestContext) async throws -> Reply {
         let integration = try known(try context.parameter("id"))
-        let environment = try context.authenticated().environment.id
+        let environment = try context.authenticated().environment
         let own = try await IntegrationSettings.find(
-            environmentID: environment, integration: integration.id, in: services.pool)
-        return try .json(body(integration, own, try await apps(environment), detailed: true))
+            environmentID: environment.id, integration: integration.id, in: services.pool)
+        return try await reply(integration, own, environment)
     }
 
     @Sendable private func put(_ request: Request, _ context: FrontRequestContext) async throws -> Reply {
         let integration = try known(try context.parameter("id"))
         let body = try await request.fields(IntegrationChange.self, limit: bodyLimit)
-        let setup = IntegrationSetup(services: services, environmentID: try context.authenticated().environment.id)
+        let environment = try context.authenticated().environment
+        let setup = IntegrationSetup(services: services, environmentID: environment.id)
         let own = try await setup.apply(body, to: integration, actor: context.actor)
+        return try await reply(integration, own, environment)
+    }
+
+    private func reply(
+        _ integration: Integration, _ own: IntegrationSettingsRecord?, _ environment: EnvironmentReference
+    ) async throws -> Reply {
+        let signing = try await SigningSecrets.apps(environmentID: environment.id, in: services.pool)
         return try .json(
-            self.body(integration, own, try await apps(try context.authenticated().environment.id), detailed: true))
+            body(
+                integration, own, try await apps(environment.id), environment, signing: signing, detailed: true))
     }
 
     private func known(_ id: String) throws -> Integration {
@@ -76,11 +87,23 @@ struct IntegrationsController {
     }
 
     private func body(
-        _ integration: Integration, _ own: IntegrationSettingsRecord?, _ apps: [Int64: OAuthAppRecord], detailed: Bool
+        _ integration: Integration, _ own: IntegrationSettingsRecord?, _ apps: [Int64: OAuthAppRecord],
+        _ environment: EnvironmentReference, signing: Set<Int64>, detailed: Bool
     ) -> IntegrationBody {
-        IntegrationBody(
-            integration, own, app: own?.oauthAppID.flatMap { apps[$0] },
-            redirectURI: services.connect.redirectURI(of: integration.id), detailed: detailed)
+        let redirect = services.connect.redirectURI(of: integration.id)
+        var inbound: (url: String, hasSecret: Bool)?
+        if let scheme = services.catalog.provider(of: integration)?.inbound {
+            // The public address, as the redirect URI has it.
+            let origin = redirect.components(separatedBy: "/oauth/callback/")[0]
+            let hasSecret =
+                scheme == .slack || scheme == .github ? own?.oauthAppID.map(signing.contains) ?? false : true
+            let url =
+                scheme == .pipedrive ? redirect : "\(origin)/inbound/\(environment.name)/\(integration.id)"
+            inbound = (url, hasSecret)
+        }
+        return IntegrationBody(
+            integration, own, app: own?.oauthAppID.flatMap { apps[$0] }, redirectURI: redirect, inbound: inbound,
+            detailed: detailed)
     }
 }
 
@@ -118,10 +141,15 @@ struct IntegrationBody: Encodable {
     let guide: String?
     let setup: String?
     let passthrough: Bool
+    /// Where the provider is told to send its signals; nil: it sends none.
+    let inbound_url: String?
+    let has_signing_secret: Bool?
+    /// Seconds between two probes, as set here; nil: the catalog's, else the installation's.
+    let validate_every: Int64?
 
     init(
         _ integration: Integration, _ own: IntegrationSettingsRecord?, app: OAuthAppRecord?, redirectURI: String,
-        detailed: Bool
+        inbound: (url: String, hasSecret: Bool)?, detailed: Bool
     ) {
         let isOAuth = integration.providerID != nil
         id = integration.id
@@ -143,6 +171,9 @@ struct IntegrationBody: Encodable {
         guide = detailed ? own?.display.guide ?? integration.guide : nil
         setup = detailed ? integration.setup : nil
         passthrough = integration.apiBase != nil
+        inbound_url = inbound?.url
+        has_signing_secret = inbound?.hasSecret
+        validate_every = own?.validateSeconds
     }
 
     private static func fields(_ integration: Integration) -> [Field] {

@@ -62,13 +62,17 @@ struct Passthrough: RouterMiddleware {
         uses.record(connection, actor: "key:\(key.uid)")
         let first = try await send(call, credential)
         guard first.head.status == 401 else { return respond(first, call, credential, request, place) }
-        guard let fresh = await refreshed(credential) else { return respond(first, call, credential, request, place) }
+        guard let fresh = await refreshed(credential) else {
+            await doubt(credential, call)
+            return respond(first, call, credential, request, place)
+        }
         guard call.body.canBeSentAgain else {
             var response = respond(first, call, credential, request, place)
             response.headers[.evergrantRefreshed] = "true"
             return response
         }
         let second = try await send(call, fresh)
+        if second.head.status == 401 { await doubt(fresh, call) }
         return respond(second, call, fresh, request, place)
     }
 
@@ -117,6 +121,20 @@ struct Passthrough: RouterMiddleware {
                 "refresh after 401 failed",
                 metadata: ["connection": "\(credential.connection.publicID)", "error": "\(error)"])
             return nil
+        }
+    }
+
+    /// A 401 that no refresh mends may be the wrong path or a missing right as well as a dead credential: the probe, made
+    /// soon, decides. The call itself breaks nothing.
+    private func doubt(_ credential: UsableCredential, _ call: Call) async {
+        guard call.integration.probe != nil else { return }
+        do {
+            try await Validations.hasten(
+                connectionID: credential.connection.id, gap: services.lifecycle.timings.validateGap, in: services.pool)
+        } catch {
+            services.logger.warning(
+                "a probe after a 401 could not be asked for",
+                metadata: ["connection": "\(credential.connection.publicID)", "error": "\(error)"])
         }
     }
 

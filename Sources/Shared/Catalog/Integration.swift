@@ -65,8 +65,24 @@ package struct Probe: Sendable {
     package let successField: FieldRule?
     package let errorCode: [AnswerPath]
     package let errorDescription: [AnswerPath]
+    /// Where the answer tells the granted scopes; nil: nowhere.
+    package let scopes: ProbeScopes?
+    /// How often it is made unless the operator says otherwise; nil: as often as the installation probes.
+    package let every: Duration?
     /// What refusals mean here; a 401 that no list names is `dead`, which for OAuth means: refresh first.
     package let verdicts: VerdictTable
+}
+
+/// Granted scopes in a probe's answer.
+package struct ProbeScopes: Sendable, Hashable {
+    package enum Place: Sendable, Hashable {
+        /// In lower case (GitHub, Slack: `x-oauth-scopes`).
+        case header(String)
+        case field(AnswerPath)
+    }
+
+    package let place: Place
+    package let separator: String
 }
 
 /// Where the account's id and its name for people are found: the first path that leads to something. Paths begin with

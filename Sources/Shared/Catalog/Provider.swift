@@ -23,14 +23,19 @@ package struct Provider: Sendable, Identifiable {
     /// Parameters added to every authorization URL; they never replace a reserved one.
     package let authorizeExtras: [String: String]
     package let request: TokenRequestShape
+    package let refresh: RefreshShape
     package let answer: TokenAnswerShape
     /// Facts to keep from token answers, callback parameters and ID tokens.
     package let facts: [Fact]
     package let replay: ReplayFacts
     package let verdicts: VerdictTable
     package let lifetimes: Lifetimes
+    /// How often its token endpoint may be asked.
+    package let limits: [RateLimit]
     /// How a grant is revoked; nil where the provider has no call for it.
     package let revocation: RevocationFacts?
+    /// Whose signals about revoked grants are understood; nil: it sends none, or none that is known.
+    package let inbound: InboundScheme?
     package let reach: Reach
     package let sources: [String]
     package let grade: Grade
@@ -94,11 +99,33 @@ package struct ReplayFacts: Sendable, Hashable {
     }
 }
 
+/// At most `count` token requests in `seconds`.
+package struct RateLimit: Sendable, Hashable {
+    /// Whose requests are counted together.
+    package enum Scope: String, Sendable, Hashable, CaseIterable {
+        /// All of this installation: the provider counts by address.
+        case provider
+        /// Those of one OAuth app.
+        case app
+        /// Those of one grant.
+        case grant
+    }
+    package let scope: Scope
+    package let count: Int
+    package let seconds: Int
+
+    package init(scope: Scope, count: Int, seconds: Int) {
+        self.scope = scope
+        self.count = count
+        self.seconds = seconds
+    }
+}
+
 /// Lifetimes that answers do not tell.
 package struct Lifetimes: Sendable, Hashable {
     /// Life of an access token whose answer names none; nil: it has no end.
     package let access: Duration?
-    /// A refresh token unused for this long dies.
+    /// A refresh token unused for this long dies; zero: it is known that none does; nil: nobody knows.
     package let idle: Duration?
     /// The grant ends this long after consent, whatever we do.
     package let absolute: Duration?

@@ -1,6 +1,7 @@
 /// How token requests are written.
 package struct TokenRequestShape: Sendable, Hashable {
-    package enum Format: String, Sendable, Hashable, CaseIterable { case form, json }
+    /// `query`: in the URL, with an empty body (Greenhouse).
+    package enum Format: String, Sendable, Hashable, CaseIterable { case form, json, query }
 
     package let format: Format
     package let headers: [String: String]
@@ -23,6 +24,10 @@ package struct TokenAnswerShape: Sendable, Hashable {
     /// A moment: ISO 8601, or seconds or milliseconds since 1970.
     package let expiresAt: AnswerPath?
     package let refreshExpiresIn: [AnswerPath]
+    /// A moment, as ``expiresAt``.
+    package let refreshExpiresAt: AnswerPath?
+    /// Whether an answer without an expiry has it in the access token, a JWT (monday).
+    package let readsExpiryOfJWT: Bool
     package let scope: AnswerPath
     package let scopeSeparator: String
     /// Further tokens, by the name under which they are kept; paths from the top.
@@ -88,15 +93,22 @@ package struct Fact: Sendable, Hashable {
 
 /// How a grant is revoked at the provider.
 package struct RevocationFacts: Sendable, Hashable {
-    package enum Token: String, Sendable, Hashable, CaseIterable { case access, refresh }
+    /// `none`: other parameters say which grant is meant (Stripe's account).
+    package enum Token: String, Sendable, Hashable, CaseIterable { case access, refresh, none }
     package enum Format: String, Sendable, Hashable, CaseIterable { case form, json, query, none }
     /// What proves our right: the client's own credentials (as at the token endpoint, or as Basic whatever is used
-    /// there), the access token as bearer, or nothing.
-    package enum Authority: String, Sendable, Hashable, CaseIterable { case client, basic, bearer, none }
+    /// there), its id alone, its secret as bearer (Stripe), the access token as bearer, or nothing.
+    package enum Authority: String, Sendable, Hashable, CaseIterable {
+        case client, basic, bearer, none
+        case clientID = "client_id"
+        case secret
+    }
 
     package let method: String
-    /// May also use `{client_id}`.
+    /// May also use `{client_id}`, and `{found}` with ``lookup``.
     package let url: URLTemplate
+    /// A call before it, with the access token as bearer, whose answer has the value of `{found}` (Zendesk's token id).
+    package let lookup: RevocationLookup?
     /// Which token is sent; where the grant has no refresh token, the access token is.
     package let token: Token
     package let format: Format
@@ -105,6 +117,12 @@ package struct RevocationFacts: Sendable, Hashable {
     package let sendsHint: Bool
     package let authority: Authority
     package let headers: [String: String]
+    /// The header that carries the access token bare (Shopify); nil: none.
+    package let tokenHeader: String?
+    /// The word before the secret with ``Authority/secret``: `Bearer`, or `Client` (Square).
+    package let secretScheme: String
+    /// Further parameters, from facts and `{client_id}`.
+    package let parameters: [String: HeaderTemplate]
     /// Statuses of success; empty: any 2xx.
     package let successStatuses: [Int]
     package let successField: FieldRule?

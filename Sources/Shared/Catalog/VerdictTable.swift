@@ -50,16 +50,19 @@ package struct AnswerMatcher: Sendable, Hashable {
     package let description: String?
     /// A field (or any element of it, when it is a list) that equals one of `values`.
     package let field: AnswerPath?
+    /// A header, in lower case, that is there; with `values` (and no field) it equals one of them.
+    package let header: String?
     package let values: [String]
 
     package init(
         statuses: [Int] = [], code: String? = nil, description: String? = nil, field: AnswerPath? = nil,
-        values: [String] = []
+        header: String? = nil, values: [String] = []
     ) {
         self.statuses = statuses
         self.code = code
         self.description = description
         self.field = field
+        self.header = header
         self.values = values
     }
 }

@@ -113,11 +113,11 @@ extension ConnectFlow {
             answer.tokens = probed.tokens
             answer.account = probed.account
             let finished = try await commit(answer, late: false)
-            journal?.settle(key)
+            journal?.settle(key, as: .committed)
             return finished
         } catch let error as ConnectError {
             // Decided: this grant is of no use. A database that is away is not: then the journal keeps the answer.
-            if error.code != .ours { journal?.settle(key) }
+            if error.code != .ours { journal?.settle(key, as: .noUse) }
             if error.code == .accountMismatch { await giveBack(answer.tokens, provider: provider, app: app) }
             throw error
         }

@@ -84,7 +84,7 @@ extension ConnectFlow {
             uid: answer.connectionUID, environmentID: session.environmentID, mode: environment.mode,
             integration: answer.integration, provider: answer.provider, oauthAppID: answer.oauthAppID,
             identity: session.identity, name: session.name, tags: session.tags, metadata: session.metadata,
-            state: session.requiresFinish ? .pending : .active, grant: grant(answer, generation: 1))
+            state: session.requiresFinish ? .pending : .active, grant: try await grant(answer, generation: 1))
         return try await pool.transaction { db in
             let connection = try await Connections.insert(new, sealed: sealed, in: db)
             let hash = code.map { Digest.sha256($0) }
@@ -137,7 +137,7 @@ extension ConnectFlow {
             let sealed = try await vault.seal(
                 answer.tokens.plaintext(),
                 .connectionTokens(environmentID: seen.environmentID, uid: seen.uid, generation: generation))
-            let new = grant(answer, generation: generation)
+            let new = try await grant(answer, generation: generation)
             let installed = try await pool.transaction { db -> ConnectionRecord? in
                 guard let locked = try await Connections.lock(id: connectionID, in: db), locked.state != .revoking,
                     locked.state != .revoked
@@ -177,17 +177,24 @@ extension ConnectFlow {
         guard account.id == known else { throw ConnectError(.accountMismatch) }
     }
 
-    private func grant(_ answer: ExchangedAnswer, generation: Int64) -> NewGrant {
+    private func grant(_ answer: ExchangedAnswer, generation: Int64) async throws -> NewGrant {
+        var app = AppPlanning()
+        if let id = answer.oauthAppID, let stored = try await OAuthApps.find(id: id, in: pool) {
+            // An unreadable parameter costs a cautious plan, not the user's consent.
+            app = (try? AppPlanning(stored.parameters)) ?? app
+        }
         let lifetimes = catalog.provider(answer.provider)?.lifetimes
-        let probes = catalog.integration(answer.integration)?.probe != nil
+        let probe = catalog.integration(answer.integration)?.probe
+        var schedule = GrantSchedule.make(
+            tokens: answer.tokens, issuedAt: answer.issuedAt,
+            lifetimes: GrantLifetimes(
+                defaultAccessLife: lifetimes?.access, idleLimit: lifetimes?.idle, absoluteLimit: lifetimes?.absolute,
+                validateEvery: limits.validateEvery == .zero ? nil : probe.map { $0.every ?? limits.validateEvery },
+                rules: limits.planning
+            ).overridden(by: app), requestedScopes: answer.requestedScopes, key: answer.connectionUID)
+        schedule.wait(catalog.provider(answer.provider)?.refresh.notBefore)
         return NewGrant(
-            grantID: answer.grantID, generation: generation,
-            schedule: .make(
-                tokens: answer.tokens, issuedAt: answer.issuedAt,
-                lifetimes: GrantLifetimes(
-                    defaultAccessLife: lifetimes?.access, idleLimit: lifetimes?.idle,
-                    absoluteLimit: lifetimes?.absolute, validateEvery: probes ? limits.validateEvery : nil),
-                requestedScopes: answer.requestedScopes, key: answer.connectionUID),
+            grantID: answer.grantID, generation: generation, schedule: schedule,
             accountID: answer.account?.id, accountLabel: answer.account?.label, parameters: answer.parameters)
     }
 }

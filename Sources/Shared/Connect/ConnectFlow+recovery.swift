@@ -12,7 +12,9 @@ extension ConnectFlow {
     ///
     /// An answer whose session has come to another connection since, or has gone, is dropped: its user has connected
     /// anew, and revoking it could kill the newer grant of the same account.
-    package func recover(payload: [UInt8]) async throws {
+    /// - Returns: whether its grant is in use now.
+    @discardableResult
+    package func recover(payload: [UInt8]) async throws -> Bool {
         var answer = try await ExchangedAnswer(payload: payload, vault: vault)
         if answer.account == nil, let integration = catalog.integration(answer.integration) {
             var app: OAuthApp?
@@ -31,10 +33,12 @@ extension ConnectFlow {
             logger.notice(
                 "exchange answer recovered from the journal",
                 metadata: ["session": "\(finished.session.uid)", "connection": "\(finished.connection.publicID)"])
+            return true
         } catch let error as ConnectError where error.code != .ours {
             logger.notice(
                 "exchange answer of the journal dropped",
                 metadata: ["session": "\(answer.sessionUID)", "why": "\(error.code.rawValue)"])
+            return false
         }
     }
 

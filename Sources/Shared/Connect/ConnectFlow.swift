@@ -62,6 +62,8 @@ package struct ConnectLimits: Sendable, Hashable {
     package var probeTimeout: Duration = .seconds(15)
     /// How often a credential is probed. Default 24 hours.
     package var validateEvery: Duration = .seconds(86_400)
+    /// Tiers, keep-alive and warnings.
+    package var planning = PlanningRules()
 
     package init() {}
 }

@@ -17,6 +17,10 @@ struct Setting {
         if result == CURLE_OK { result = evergrant_easy_set_string(pointer, option, value) }
     }
 
+    mutating func pointer(_ option: CURLoption, _ value: UnsafeRawPointer?) {
+        if result == CURLE_OK { result = evergrant_easy_set_pointer(pointer, option, value) }
+    }
+
     mutating func list(_ option: CURLoption, _ value: UnsafeMutablePointer<curl_slist>?) {
         if result == CURLE_OK { result = evergrant_easy_set_list(pointer, option, value) }
     }

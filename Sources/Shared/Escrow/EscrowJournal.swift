@@ -14,9 +14,10 @@ import Synchronization
 /// a crash nor an outage of the database loses a token that exists nowhere else.
 ///
 /// One journal a process incarnation: a lock file, held by flock(2) for as long as the process lives, and segments
-/// beside it. Whoever gets the lock of an abandoned journal recovers it (``recoverAbandoned(_:)``). Lines of many
+/// beside it. Whoever gets the lock of an abandoned journal recovers it (``recoverAbandoned(_:gone:)``). Lines of many
 /// callers share one fdatasync(2). A segment goes, oldest first, when everything in it is settled and was so for
-/// `keepSettled`.
+/// `keepSettled`: until then a failover to a standby that lacks the commits can be made good from it
+/// (``replay(_:)``).
 package final class EscrowJournal: Sendable {
     package struct Configuration: Sendable {
         package var directory: String
@@ -44,7 +45,13 @@ package final class EscrowJournal: Sendable {
     }
 
     private let configuration: Configuration
-    private let incarnation = UUID().uuidString.lowercased()
+    /// Names this journal: its files, and its row among the registered journals.
+    package let id: UUID
+    private let incarnation: String
+    private let recovered = Mutex<Set<String>>([])
+    private let hasAnswers = Mutex(false)
+    /// Exchange answers of this process whose commit has not been told yet.
+    private let openExchanges = Mutex<[UUID: (record: EscrowRecord, since: BootInstant)]>([:])
     private let lockFile: Int32
     private let waiting = Mutex(Waiting())
     private let wake = DispatchSemaphore(value: 0)
@@ -56,6 +63,8 @@ package final class EscrowJournal: Sendable {
     package init(_ configuration: Configuration, logger: Logger) throws {
         self.configuration = configuration
         self.logger = logger
+        id = UUID()
+        incarnation = id.uuidString.lowercased()
         let directory = configuration.directory
         do {
             try FileManager.default.createDirectory(
@@ -85,6 +94,7 @@ package final class EscrowJournal: Sendable {
     /// - Throws: ``EscrowError`` when the disk refused it.
     package func append(_ kind: EscrowKind, key: UUID, payload: [UInt8]) async throws {
         let record = EscrowRecord(kind: kind, key: key, payload: payload)
+        if kind != .intent { hasAnswers.withLock { $0 = true } }
         try await withCheckedThrowingContinuation { (caller: CheckedContinuation<Void, any Error>) in
             let refused = waiting.withLock { state -> Bool in
                 if state.isClosed { return true }
@@ -94,30 +104,68 @@ package final class EscrowJournal: Sendable {
             }
             if refused { caller.resume(throwing: Self.closed) } else { wake.signal() }
         }
+        if kind == .exchangeAnswer { openExchanges.withLock { $0[key] = (record, .now()) } }
+    }
+
+    /// The exchange answers of this process that have been open for longer than `age`: their commit failed while the
+    /// database was away, and their caller has gone.
+    package func overdueExchanges(olderThan age: Duration) -> [EscrowRecord] {
+        let now = BootInstant.now()
+        return openExchanges.withLock { $0.values.filter { $0.since.duration(to: now) > age }.map(\.record) }
     }
 
     /// Says that nothing more is to be done for `key`. Not waited for: a repeat after a crash is recognised by its
     /// generation.
-    package func settle(_ key: UUID) {
+    package func settle(_ key: UUID, as settlement: EscrowSettlement) {
+        openExchanges.withLock { $0[key] = nil }
         waiting.withLock { state in
-            if !state.isClosed { state.enqueue(EscrowRecord(kind: .settled, key: key, payload: []), durable: false) }
+            if !state.isClosed {
+                state.enqueue(
+                    EscrowRecord(kind: .settled, key: key, payload: [settlement.rawValue]), durable: false)
+            }
         }
         wake.signal()
     }
 
-    /// Hands every answer of every abandoned journal in the directory to `recover`, then removes that journal. One that
-    /// throws keeps its journal for the next call. Intents are handed over too: they say what may have been sent.
+    /// Whether nothing but settled intents was ever written, so that closing leaves no files.
+    package var isEmpty: Bool { !hasAnswers.withLock { $0 } }
+
+    /// Where the journal's files are.
+    package var directory: String { configuration.directory }
+    /// How long settled lines stay.
+    package var retention: Duration { configuration.keepSettled }
+
+    /// Hands every open line of every abandoned journal in the directory to `recover`, and writes down what became of
+    /// it. One that throws keeps its journal open for the next call. Intents are handed over too: they say what may
+    /// have been sent. An abandoned journal is removed when its last line is older than `keepSettled`.
+    /// - Parameters:
+    ///   - recover: nil leaves the line open.
+    ///   - gone: called for each journal that is removed.
     /// - Returns: how many records were handed over.
     @discardableResult
-    package func recoverAbandoned(_ recover: (EscrowRecord) async throws -> Void) async -> Int {
+    package func recoverAbandoned(
+        _ recover: (EscrowRecord) async throws -> EscrowSettlement?, gone: (UUID) async -> Void = { _ in }
+    ) async -> Int {
         var count = 0
         for journal in AbandonedJournal.all(in: configuration.directory, except: incarnation) {
             do {
-                for record in journal.unsettled() {
-                    try await recover(record)
-                    count += 1
+                if recovered.withLock({ !$0.contains(journal.incarnation) }) {
+                    var settlements: [(key: UUID, settlement: EscrowSettlement)] = []
+                    for record in journal.unsettled() {
+                        if let end = try await recover(record) { settlements.append((record.key, end)) }
+                        count += 1
+                    }
+                    try journal.settle(settlements)
+                    recovered.withLock { _ = $0.insert(journal.incarnation) }
                 }
-                journal.remove()
+                let age = journal.lastWrite.map { -$0.timeIntervalSinceNow } ?? .infinity
+                if age >= Double(configuration.keepSettled.components.seconds) {
+                    journal.remove()
+                    recovered.withLock { _ = $0.remove(journal.incarnation) }
+                    if let id = UUID(uuidString: journal.incarnation) { await gone(id) }
+                } else {
+                    journal.release()
+                }
             } catch {
                 logger.error(
                     "an abandoned journal is kept for the next try",
@@ -128,7 +176,22 @@ package final class EscrowJournal: Sendable {
         return count
     }
 
-    /// Writes what waits, and removes the journal when everything in it is settled.
+    /// Hands over all that this journal and the abandoned ones in its directory still keep, settled lines too: after a
+    /// change of server, commits may be missing. What was appended before the call is in it.
+    /// - Returns: the journals that were handed over whole.
+    package func replay(_ body: ([EscrowEntry]) async throws -> Void) async throws -> [UUID] {
+        try await body(EscrowHistory(segments: AbandonedJournal.segments(of: incarnation, in: directory)).entries)
+        var done = [id]
+        for journal in AbandonedJournal.all(in: configuration.directory, except: incarnation) {
+            defer { journal.release() }
+            try await body(journal.history().entries)
+            if let id = UUID(uuidString: journal.incarnation) { done.append(id) }
+        }
+        return done
+    }
+
+    /// Writes what waits, and removes the journal when everything in it has been settled for long enough; else its files
+    /// stay for whoever finds them.
     package func close() {
         let first = waiting.withLock { state -> Bool in
             defer { state.isClosed = true }

@@ -8,8 +8,24 @@ package enum EscrowKind: UInt8, Sendable {
     case refreshAnswer = 2
     /// A provider answered a code exchange.
     case exchangeAnswer = 3
-    /// The line with this key needs nothing more: committed, kept as an alternate, or known to be without use.
+    /// The line with this key needs nothing more; the payload's one byte is an ``EscrowSettlement``.
     case settled = 4
+}
+
+/// What became of a line.
+package enum EscrowSettlement: UInt8, Sendable {
+    /// Refused, never sent, or known to be of no use.
+    case noUse = 0
+    /// It became the connection's token set.
+    case committed = 1
+    /// Kept as an alternate.
+    case alternate = 2
+}
+
+/// A line with what became of it; nil while that is open.
+package struct EscrowEntry: Sendable, Hashable {
+    package let record: EscrowRecord
+    package let settlement: EscrowSettlement?
 }
 
 /// One line of the journal. The payload is the caller's; secrets in it are sealed.

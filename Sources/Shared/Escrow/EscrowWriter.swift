@@ -16,6 +16,7 @@ final class EscrowWriter: @unchecked Sendable {
         let begun: BootInstant
         var unsettled: Set<UUID> = []
         var size = 0
+        var hasAnswers = false
         var settledAt: BootInstant?
     }
 
@@ -44,7 +45,9 @@ final class EscrowWriter: @unchecked Sendable {
         for record in records {
             switch record.kind {
             case .intent: break
-            case .refreshAnswer, .exchangeAnswer: segments[last].unsettled.insert(record.key)
+            case .refreshAnswer, .exchangeAnswer:
+                segments[last].hasAnswers = true
+                segments[last].unsettled.insert(record.key)
             case .settled:
                 for index in segments.indices where segments[index].unsettled.remove(record.key) != nil {
                     if segments[index].unsettled.isEmpty { segments[index].settledAt = now }
@@ -54,19 +57,23 @@ final class EscrowWriter: @unchecked Sendable {
         dropSettled(now)
     }
 
-    /// Closes the file; removes all segments when nothing is unsettled.
+    /// Closes the file; removes all segments when there is nothing in them that anybody may still need.
     /// - Returns: whether the journal is gone.
     func close() -> Bool {
         Glibc.close(file)
-        guard segments.allSatisfy(\.unsettled.isEmpty) else { return false }
+        let now = BootInstant.now()
+        guard segments.allSatisfy({ !$0.hasAnswers || isExpired($0, now) }) else { return false }
         for segment in segments { unlink(segment.path) }
         return true
     }
 
+    private func isExpired(_ segment: Segment, _ now: BootInstant) -> Bool {
+        segment.unsettled.isEmpty
+            && (segment.settledAt ?? segment.begun).duration(to: now) >= configuration.keepSettled
+    }
+
     private func dropSettled(_ now: BootInstant) {
-        while segments.count > 1, let oldest = segments.first, oldest.unsettled.isEmpty,
-            (oldest.settledAt ?? oldest.begun).duration(to: now) >= configuration.keepSettled
-        {
+        while segments.count > 1, let oldest = segments.first, isExpired(oldest, now) {
             unlink(oldest.path)
             segments.removeFirst()
         }

@@ -21,9 +21,18 @@ package struct AnswerKeeper: Sendable {
         case alternate
         /// Its grant is gone, or the row holds a successor of it.
         case obsolete
+
+        /// As the journal writes it.
+        package var settlement: EscrowSettlement {
+            switch self {
+            case .committed: .committed
+            case .alternate: .alternate
+            case .obsolete: .noUse
+            }
+        }
     }
 
-    private let services: LifecycleServices
+    let services: LifecycleServices
 
     package init(_ services: LifecycleServices) { self.services = services }
 
@@ -45,12 +54,13 @@ package struct AnswerKeeper: Sendable {
             }
         }
         let kept = await persist(answer, schedule: schedule)
-        if kept != nil, isEscrowed { services.journal?.settle(answer.nonce) }
+        if let kept, isEscrowed { services.journal?.settle(answer.nonce, as: kept.settlement) }
         return kept
     }
 
     /// Commits an answer that a dead process left in its journal. Repeats change nothing.
-    package func recover(_ record: EscrowRecord) async throws {
+    @discardableResult
+    package func recover(_ record: EscrowRecord) async throws -> Kept {
         let answer = try EscrowedAnswer(payload: record.payload)
         let tokens = try await open(answer)
         let kept = try await attemptOnce(answer, schedule: schedule(answer, tokens))
@@ -58,6 +68,7 @@ package struct AnswerKeeper: Sendable {
         services.logger.notice(
             "an answer from an abandoned journal was recovered",
             metadata: ["connection": "\(answer.connectionID)", "outcome": "\(kept)"])
+        return kept
     }
 
     /// Tries until the database has it or the process is told to stop; then the journal has it.
@@ -92,42 +103,64 @@ package struct AnswerKeeper: Sendable {
                 environmentID: answer.environmentID, actor: services.owner, action: "refresh",
                 connectionID: answer.connectionID),
         ]
-        let results = try await services.pool.pipeline(batch)
+        let results = try await services.commits.pipeline(batch)
         if results.first?.isEmpty == false { return .committed }
         return try await keepLosing(answer, tokens)
     }
 
     private func keepLosing(_ answer: EscrowedAnswer, _ tokens: NewTokenSet) async throws -> Kept {
         try await services.pool.transaction { transaction in
-            guard let row = try await Connections.lock(id: answer.connectionID, in: transaction),
-                row.state != .revoked, row.grantID == answer.grantID
-            else { return .obsolete }
-            if try await SealedCredentials.holds(tokens.sealed, connectionID: row.id, in: transaction) {
-                return .committed
-            }
-            if answer.isStrict && row.state != .revoking {
-                guard row.generation == answer.generation else { return .obsolete }
-                let installed = try await Attempts.commitSuccessor(
-                    answer.mark, grantID: answer.grantID, generation: answer.generation, tokens: tokens,
-                    in: transaction)
-                return installed ? .committed : .obsolete
-            }
-            let resealed = try await services.vault.seal(
-                open(answer).plaintext(),
-                .alternateTokens(environmentID: answer.environmentID, uid: answer.uid, nonce: answer.nonce))
-            let isNew = try await Alternates.add(
-                connectionID: row.id, grantID: row.grantID, answersGeneration: answer.generation, nonce: answer.nonce,
-                sealed: resealed, issuedAt: answer.issuedAt, in: transaction)
-            if isNew && (row.state == .suspected || row.state == .broken) {
-                let arguments = RefreshConnection(connection: row.id, generation: row.generation, reopens: true)
-                _ = try await services.queue.enqueue(
-                    [arguments.job(environmentID: row.environmentID, priority: .closing)], in: transaction)
-            }
-            return .alternate
+            try await reconcile(answer, tokens, settled: nil, wasPresented: false, in: transaction)
         }
     }
 
-    private func open(_ answer: EscrowedAnswer) async throws -> TokenSet {
+    /// Gives an answer its place by its generation, whatever nonce or state the row has:
+    ///
+    /// - ahead of the row (a change of server lost the commits between): installed;
+    /// - to the row's own generation: installed where a token has one successor (`strict`) or where it was committed
+    ///   before a change of server, else an alternate;
+    /// - behind the row: an ancestor of what is there, unless it never became the token set and was never presented:
+    ///   then an alternate (not in `strict`).
+    ///
+    /// - Parameters:
+    ///   - settled: what the journal says became of it; nil when that is open.
+    ///   - wasPresented: as an alternate, so that it is none any more.
+    func reconcile(
+        _ answer: EscrowedAnswer, _ tokens: NewTokenSet, settled: EscrowSettlement?, wasPresented: Bool,
+        in transaction: any PostgresQuerying
+    ) async throws -> Kept {
+        guard let row = try await Connections.lock(id: answer.connectionID, in: transaction),
+            row.state != .revoked, row.grantID == answer.grantID
+        else { return .obsolete }
+        if try await SealedCredentials.holds(tokens.sealed, connectionID: row.id, in: transaction) {
+            return .committed
+        }
+        let isAhead = answer.generation > row.generation
+        let isNext = answer.generation == row.generation
+        if row.state != .revoking, isAhead || isNext && (answer.isStrict || settled == .committed) {
+            let installed = try await Attempts.commitSuccessor(
+                answer.mark, grantID: answer.grantID, generation: answer.generation, tokens: tokens, in: transaction)
+            return installed ? .committed : .obsolete
+        }
+        if row.state != .revoking {
+            guard !answer.isStrict, settled != .committed, !wasPresented else { return .obsolete }
+        }
+        let resealed = try await services.vault.seal(
+            open(answer).plaintext(),
+            .alternateTokens(environmentID: answer.environmentID, uid: answer.uid, nonce: answer.nonce))
+        let isNew = try await Alternates.add(
+            connectionID: row.id, grantID: row.grantID, answersGeneration: answer.generation, nonce: answer.nonce,
+            sealed: resealed, issuedAt: answer.issuedAt, in: transaction)
+        if isNew && (row.state == .suspected || row.state == .broken) {
+            let arguments = RefreshConnection(connection: row.id, generation: row.generation, reopens: true)
+            _ = try await services.queue.enqueue(
+                [arguments.job(environmentID: row.environmentID, priority: .closing)], in: transaction)
+            try await Alternates.hasten(connectionID: row.id, in: transaction)
+        }
+        return .alternate
+    }
+
+    func open(_ answer: EscrowedAnswer) async throws -> TokenSet {
         try TokenSet(
             plaintext: await services.vault.open(
                 Array(answer.sealed),
@@ -135,12 +168,15 @@ package struct AnswerKeeper: Sendable {
                     environmentID: answer.environmentID, uid: answer.uid, generation: answer.generation + 1)))
     }
 
-    private func schedule(_ answer: EscrowedAnswer, _ tokens: TokenSet) throws -> GrantSchedule {
+    func schedule(_ answer: EscrowedAnswer, _ tokens: TokenSet) throws -> GrantSchedule {
         let integration = try services.catalog.integration(named: answer.integration)
-        return GrantSchedule.make(
+        let provider = services.catalog.provider(answer.provider)
+        var schedule = GrantSchedule.make(
             tokens: tokens, issuedAt: answer.issuedAt,
-            lifetimes: services.lifetimes(
-                of: services.catalog.provider(answer.provider), integration: integration),
-            requestedScopes: [], key: answer.uid)
+            lifetimes: services.lifetimes(of: provider, integration: integration), requestedScopes: [],
+            key: answer.uid)
+        schedule.wait(provider?.refresh.notBefore)
+        if tokens.refreshExpiresAt == nil { schedule.keepEnd() }
+        return schedule
     }
 }

@@ -44,7 +44,9 @@ package struct ConnectionValidation: Sendable {
         do {
             credential = try await refresher.credential(uid: record.uid, environmentID: record.environmentID)
         } catch is CredentialError {
-            return .trouble  // the refresh has written what it found
+            // The refresh has written what it found.
+            let isGone = try await Validations.confirmUninstalled(connectionID: record.id, in: services.pool)
+            return isGone ? .refused(.broken) : .trouble
         }
         var outcome = await services.oauth.probe(
             credential.tokens, integration: integration, app: app, timeout: services.timings.requestTimeout)
@@ -55,30 +57,49 @@ package struct ConnectionValidation: Sendable {
             outcome = await services.oauth.probe(
                 credential.tokens, integration: integration, app: app, timeout: services.timings.requestTimeout)
         }
-        let finding = try await settle(outcome, of: credential)
+        let rhythm = try await rhythm(record, integration)
+        var finding = try await settle(outcome, of: credential, rhythm)
+        if finding != .alive,
+            try await Validations.confirmUninstalled(connectionID: record.id, in: services.pool)
+        {
+            finding = .refused(.broken)
+        }
         Counter(
             label: "validations_total", dimensions: [("integration", record.integration), ("outcome", "\(finding)")]
         ).increment()
         return finding
     }
 
-    private func settle(_ outcome: ProviderOutcome<ProbeAnswer>, of credential: UsableCredential) async throws
-        -> Finding
-    {
+    /// The environment's word, else the catalog's, else the installation's; nil: no further probe.
+    private func rhythm(_ record: ConnectionRecord, _ integration: Integration) async throws -> Duration? {
+        let own = try await Validations.interval(
+            environmentID: record.environmentID, integration: integration.id, in: services.pool)
+        if let own { return own == .zero ? nil : own }
+        return services.validationRhythm(of: integration)
+    }
+
+    private func settle(
+        _ outcome: ProviderOutcome<ProbeAnswer>, of credential: UsableCredential, _ rhythm: Duration?
+    ) async throws -> Finding {
         let connection = credential.connection
         let isRefreshable = credential.tokens.refreshToken != nil
-        let rhythm: Duration? = services.timings.validateEvery == .zero ? nil : services.timings.validateEvery
         switch outcome {
-        case .success:
+        case .success(let answer):
             try await Validations.recordAlive(
                 connectionID: connection.id, grantID: connection.grantID, generation: connection.generation,
-                nextIn: rhythm, heals: !isRefreshable, in: services.pool)
+                nextIn: rhythm, heals: !isRefreshable, scopes: answer.scopes, in: services.pool)
             return .alive
         case .refused(let refusal):
             switch refusal.verdict {
             case .dead, .certainlyRevoked:
-                // With a refresh token the refresh is the judge, and it has just spoken.
-                if isRefreshable { return .trouble }
+                // With a refresh token the refresh is the judge, and it has just spoken: where it gave a new token that
+                // the API refuses all the same, what is wrong is not the grant.
+                if isRefreshable {
+                    try await Validations.postpone(
+                        connectionID: connection.id, generation: connection.generation, nextIn: rhythm,
+                        in: services.pool)
+                    return .trouble
+                }
                 let isConfirmed = connection.state == .suspected || refusal.verdict == .certainlyRevoked
                 let state: ConnectionState = isConfirmed ? .broken : .suspected
                 let changed = try await Validations.record(
@@ -86,24 +107,44 @@ package struct ConnectionValidation: Sendable {
                     state: state, reason: connection.oauthAppID == nil ? .keyRefused : .refused,
                     nextIn: isConfirmed ? nil : services.timings.confirmAfter, in: services.pool)
                 return changed ? .refused(state) : .trouble
-            case .needsUser, .appFault, .unknown, .providerTrouble:
-                services.logger.info(
-                    "probe: no verdict",
-                    metadata: ["connection": "\(connection.id)", "detail": "\(refusal.sample)"])
-                return try await recordTrouble(connection, rhythm)
+            case .needsUser:
+                // The credential lives, and a person stands in its way: asked again at the usual rhythm.
+                note(connection, refusal)
+                return try await recordTrouble(connection, .needsUser, next: rhythm)
+            case .unknown:
+                Counter(label: "answers_unclassified_total", dimensions: [("provider", connection.provider)])
+                    .increment()
+                note(connection, refusal)
+                return try await recordTrouble(connection, .unclassified)
+            case .providerTrouble(let retryAfter):
+                note(connection, refusal)
+                return try await recordTrouble(connection, .providerTrouble, atLeast: retryAfter)
+            case .appFault:
+                note(connection, refusal)
+                return try await recordTrouble(connection, .providerTrouble)
             }
         case .notSent, .ambiguous:
-            return try await recordTrouble(connection, rhythm)
+            return try await recordTrouble(connection, .providerTrouble)
         }
     }
 
-    private func recordTrouble(_ connection: ConnectionRecord, _ rhythm: Duration?) async throws -> Finding {
-        let wait = services.timings.backoff.delay(failures: connection.failures + 1)
+    private func note(_ connection: ConnectionRecord, _ refusal: ProviderRefusal) {
+        services.logger.info(
+            "probe: \(refusal.verdict.name)",
+            metadata: ["connection": "\(connection.id)", "detail": "\(refusal.sample)"])
+    }
+
+    private func recordTrouble(
+        _ connection: ConnectionRecord, _ reason: ConnectionReason, next: Duration? = nil, atLeast: Duration? = nil
+    ) async throws -> Finding {
+        var wait = next ?? services.timings.backoff.delay(failures: connection.failures + 1)
+        wait = max(wait, atLeast ?? .zero)
+        if connection.state == .suspected { wait = max(wait, services.timings.confirmAfter) }
         _ = try await Validations.record(
             connectionID: connection.id, grantID: connection.grantID, generation: connection.generation,
             state: connection.state == .active ? .degraded : connection.state,
-            reason: connection.state == .active ? .providerTrouble : connection.reason ?? .providerTrouble,
-            nextIn: connection.state == .suspected ? max(wait, services.timings.confirmAfter) : wait, in: services.pool)
+            reason: connection.state == .suspected ? connection.reason ?? reason : reason, nextIn: wait,
+            in: services.pool)
         return .trouble
     }
 }

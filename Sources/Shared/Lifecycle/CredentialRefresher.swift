@@ -1,3 +1,4 @@
+import Catalog
 import Credentials
 import Foundation
 import Logging
@@ -58,7 +59,8 @@ package final class CredentialRefresher: Sendable {
     package func credential(afterRejectionOf used: UsableCredential) async throws -> UsableCredential? {
         let current = try await load(uid: used.connection.uid, environmentID: used.connection.environmentID)
         if current.generation > used.generation { return current }
-        guard current.tokens.refreshToken != nil else { return nil }
+        let provider = services.catalog.provider(current.connection.provider)
+        guard current.tokens.refreshToken != nil || provider?.refresh.migration != nil else { return nil }
         do {
             let newer = try await refreshed(current, isForced: true)
             return newer.generation > used.generation ? newer : nil

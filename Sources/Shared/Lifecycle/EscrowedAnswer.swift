@@ -41,3 +41,26 @@ struct EscrowedAnswer: Codable, Sendable {
         self.sealed = Data(sealed)
     }
 }
+
+/// What the journal keeps of an intent: which token of which grant may have been presented.
+struct EscrowedIntent: Codable, Sendable {
+    let connectionID: Int64
+    let grantID: UUID
+    let generation: Int64
+    /// The attempt's start, by the database's clock.
+    let startedAt: Date
+    /// The attempt whose answer was presented, when it was an alternate.
+    let alternate: UUID?
+
+    func payload() throws -> [UInt8] { Array(try JSONEncoder().encode(self)) }
+
+    init(payload: [UInt8]) throws { self = try JSONDecoder().decode(Self.self, from: Data(payload)) }
+
+    init(_ marked: MarkedAttempt, alternate: UUID?) {
+        connectionID = marked.mark.connectionID
+        grantID = marked.grantID
+        generation = marked.generation
+        startedAt = marked.startedAt
+        self.alternate = alternate
+    }
+}

@@ -24,13 +24,42 @@ package final class LifecyclePlanner: Sendable {
         self.batch = batch
     }
 
-    /// Enqueues refreshes that are due, while the lanes stay shallow.
-    /// - Returns: how many.
-    package func planRefreshes() async throws -> Int {
-        try await plan(Attempts.claimDue) { connection in
-            try RefreshConnection(connection: connection.id, generation: connection.generation).job(
-                environmentID: connection.environmentID, priority: connection.isAmbiguous ? .closing : .due)
+    /// Seconds of work that may wait in line behind one limit.
+    private static let lineDepth = 120.0
+
+    /// Claims refreshes that are due, most urgent first, and enqueues them; what finds the line behind its limit full comes
+    /// due again when there may be room.
+    /// - Parameter limit: at most so many; nil: a batch.
+    /// - Returns: how many were claimed.
+    package func planRefreshes(limit: Int? = nil) async throws -> Int {
+        let timings = services.timings
+        let size = min(limit ?? batch, batch)
+        let count = try await services.pool.transaction { [services] transaction in
+            let due = try await Attempts.claimDue(
+                limit: size, claim: timings.claim, horizon: timings.endangeredWithin, in: transaction)
+            if due.isEmpty { return 0 }
+            let limits = try await services.limits.applicable(to: due, in: transaction)
+            for one in limits.values { try await services.limits.prepare(one) }
+            let (now, later) = try await services.limits.place(due, limits, depth: Self.lineDepth)
+            let jobs = try now.map { connection in
+                var job = try RefreshConnection(connection: connection.id, generation: connection.generation).job(
+                    environmentID: connection.environmentID, priority: connection.isAmbiguous ? .closing : .due)
+                job.limitKeys = connection.oauthAppID.flatMap { limits[$0]?.keys } ?? []
+                return job
+            }
+            if !jobs.isEmpty { _ = try await services.queue.enqueue(jobs, in: transaction) }
+            if !later.isEmpty { try await Attempts.postpone(later, in: transaction) }
+            return due.count
         }
+        if count > 0 { await services.queue.wakeRunners() }
+        return count
+    }
+
+    /// Tells apps ahead of ends that refreshing cannot move.
+    /// - Returns: how many connections were looked at.
+    package func tellEnds() async throws -> Int {
+        try await EndWarnings.tell(
+            before: services.timings.planning.warnBefore, limit: batch, in: services.pool)
     }
 
     /// Enqueues probes that are due.
@@ -87,6 +116,8 @@ package final class LifecyclePlanner: Sendable {
     /// clock of the database nor a frozen one shortens the wait.
     private func mustWait(_ attempt: OpenAttempt) async throws -> Bool {
         guard attempt.state != .revoking else { return false }
+        // After a change of server nobody takes over until the journals are replayed; replayable ones lose nothing.
+        if services.server.hold != nil, try services.rule(of: attempt)?.replayClass != .replayable { return true }
         let mark = AttemptMark(connectionID: attempt.connectionID, nonce: attempt.nonce)
         switch try services.recoveryDecision(attempt) {
         case .wait(let until):

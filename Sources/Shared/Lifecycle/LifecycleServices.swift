@@ -19,7 +19,13 @@ package struct LifecycleServices: Sendable {
     package let queue: JobQueue
     /// Nil only where the operator said `--no-escrow`.
     package let journal: EscrowJournal?
+    /// What this process knows of the database server.
+    package let server: ServerWatch
     package let timings: LifecycleTimings
+    package let limits: RefreshLimits
+    /// Marks of attempts that begin together, and commits of answers that come together, share round trip and log flush.
+    package let marks: SharedPipeline
+    package let commits: SharedPipeline
     /// This process, as marks and the audit name it, for example `worker:host:1234`.
     package let owner: String
     package let logger: Logger
@@ -34,17 +40,31 @@ package struct LifecycleServices: Sendable {
         self.oauth = oauth
         self.queue = queue
         self.journal = journal
+        server = ServerWatch(directory: journal?.directory)
         self.timings = timings
+        marks = SharedPipeline(pool: pool)
+        commits = SharedPipeline(pool: pool)
+        limits = RefreshLimits(pool: pool, queue: queue, catalog: catalog)
         self.owner = owner
         self.logger = logger
     }
 
-    /// What the catalog says of a provider's lifetimes, with this installation's rhythm of probes.
-    package func lifetimes(of provider: Provider?, integration: Integration) -> GrantLifetimes {
+    /// What the catalog says of a provider's lifetimes, with this installation's rhythm of probes and what the operator set
+    /// for the OAuth app.
+    package func lifetimes(
+        of provider: Provider?, integration: Integration, app: AppPlanning = AppPlanning()
+    ) -> GrantLifetimes {
         GrantLifetimes(
             defaultAccessLife: provider?.lifetimes.access, idleLimit: provider?.lifetimes.idle,
             absoluteLimit: provider?.lifetimes.absolute,
-            validateEvery: integration.probe == nil || timings.validateEvery == .zero ? nil : timings.validateEvery)
+            validateEvery: validationRhythm(of: integration), rules: timings.planning
+        ).overridden(by: app)
+    }
+
+    /// How often an integration is probed unless its environment says otherwise; nil: not at all.
+    package func validationRhythm(of integration: Integration) -> Duration? {
+        guard let probe = integration.probe, timings.validateEvery != .zero else { return nil }
+        return probe.every ?? timings.validateEvery
     }
 
     /// The OAuth app of a mark, with its secret opened. The redirect URI is empty: only connecting needs it.

@@ -1,4 +1,5 @@
 import Pacing
+import Store
 
 /// Every duration of the lifecycle, so that a test can live a day in a minute.
 package struct LifecycleTimings: Sendable, Hashable {
@@ -20,11 +21,22 @@ package struct LifecycleTimings: Sendable, Hashable {
     package var revocationPatience: Duration = .seconds(7 * 86_400)
     /// `lifecycle.validate_every`: between probes of a connection; zero switches them off.
     package var validateEvery: Duration = .seconds(86_400)
+    /// `lifecycle.validate_gap`: a connection whose calls are refused is probed at most once in it.
+    package var validateGap: Duration = .seconds(60)
     /// `lifecycle.caller_patience`: how long a call waits for a refresh that somebody else is making.
     package var callerPatience: Duration = .seconds(25)
     /// `lifecycle.expiry_margin`: a token that ends within it is refreshed before it is used (at most a tenth of its
     /// life).
     package var expiryMargin: Duration = .seconds(30)
+    /// `lifecycle.server_watch`: between two looks whether the database is still the server that is known.
+    package var serverWatch: Duration = .seconds(1)
+    /// `lifecycle.journal_patience`: how long a change of server waits for a journal that stays silent.
+    package var journalPatience: Duration = .seconds(900)
+
+    /// `lifecycle.endangered_within`: a due connection whose grant is lost within it is refreshed before all others.
+    package var endangeredWithin: Duration = .seconds(86_400)
+    /// Tiers, keep-alive and warnings.
+    package var planning = PlanningRules()
 
     package init() {}
 }

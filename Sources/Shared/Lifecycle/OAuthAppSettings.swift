@@ -1,6 +1,7 @@
 import Catalog
 import Credentials
 import Foundation
+import Store
 
 /// What an operator set for an OAuth app beside its client id and secret: pinned URL parameters, and facts on how its
 /// provider treats a replayed refresh token (set per app at Okta, Cognito and others).
@@ -9,13 +10,19 @@ package struct OAuthAppSettings: Sendable {
     package let parameters: [String: String]
     /// Outranks the catalog; nil when the app says nothing.
     package let replay: ReplayFacts?
+    package let planning: AppPlanning
 
     /// Reads the stored JSON object of strings.
     ///
     /// - `replay_class` (`replayable`, `until_used`, `windowed`, `strict`), `replay_window_seconds` (whole seconds,
-    ///   with `windowed`), `replay_harm` (`none`, `family`, `app`; default `family`); everything else is a parameter.
+    ///   with `windowed`), `replay_harm` (`none`, `family`, `app`; default `family`); what ``AppPlanning`` reads; everything else is a parameter.
     /// - Throws: ``InvalidValue`` that names the setting.
     package init(json: [UInt8]) throws {
+        // Most apps have none, and every attempt asks.
+        if json.count <= 2 {
+            try self.init([:])
+            return
+        }
         guard let values = try? JSONDecoder().decode([String: String].self, from: Data(json)) else {
             throw InvalidValue(
                 item: "settings of the OAuth app", problem: "are not an object of strings",
@@ -25,7 +32,8 @@ package struct OAuthAppSettings: Sendable {
     }
 
     package init(_ values: [String: String]) throws(InvalidValue) {
-        parameters = values.filter { !Self.replayKeys.contains($0.key) }
+        parameters = values.filter { !Self.replayKeys.contains($0.key) && !AppPlanning.keys.contains($0.key) }
+        planning = try AppPlanning(values)
         guard let name = values["replay_class"] else {
             replay = nil
             return

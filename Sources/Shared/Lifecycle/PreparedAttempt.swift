@@ -5,8 +5,10 @@ import OAuth
 import Store
 
 /// Which token an attempt presents.
-enum TokenSource: Sendable {
-    case current, alternate, previous
+enum TokenSource: Sendable, Equatable {
+    case current, previous
+    /// The answer of the attempt with this nonce.
+    case alternate(UUID)
 }
 
 /// A marked connection with everything opened and looked up.
@@ -18,13 +20,4 @@ struct PreparedAttempt: Sendable {
     let app: OAuthApp
     let tokens: TokenSet
     let rule: ReplayRule
-
-    /// What the journal keeps of an intent: which generation of which grant may have been presented.
-    func intent() throws -> [UInt8] {
-        Array(
-            try JSONEncoder().encode([
-                "connection": "\(marked.mark.connectionID)", "grant": marked.grantID.uuidString,
-                "generation": "\(marked.generation)",
-            ]))
-    }
 }

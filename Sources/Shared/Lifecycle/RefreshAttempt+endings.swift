@@ -9,15 +9,34 @@ extension RefreshAttempts {
     func end(_ marked: MarkedAttempt, _ state: ConnectionState, _ reason: ConnectionReason) async throws
         -> RefreshResult
     {
-        let ended = try await Attempts.end(
-            marked.mark, grantID: marked.grantID, generation: marked.generation,
-            as: AttemptEnding(state: state, reason: reason, nextAttemptIn: nil), in: services.pool)
-        return ended ? .refused(state, reason) : .notMarked
+        try await refuse(marked, AttemptEnding(state: state, reason: reason, nextAttemptIn: nil), reason)
     }
 
     /// Harm `app`: the token is never presented again.
     func lose(_ marked: MarkedAttempt) async throws -> RefreshResult {
         try await end(marked, .broken, .rotationLost)
+    }
+
+    /// The server has changed: nothing that rotates is presented until every journal has given back what it has.
+    func endHeld(_ marked: MarkedAttempt) async throws -> RefreshResult {
+        services.server.suspect()
+        let wait = services.timings.serverWatch * Double.random(in: 1...2)
+        let ended = try await Attempts.end(
+            marked.mark, grantID: marked.grantID, generation: marked.generation,
+            as: AttemptEnding(state: marked.state, reason: nil, nextAttemptIn: wait, countsFailure: false),
+            in: services.pool)
+        return ended ? .trouble(.ourTrouble, retryIn: wait) : .notMarked
+    }
+
+    /// Ends an attempt in a state that blames the grant. A server that has just changed may lack the commit that the
+    /// refusal is about: then nothing is believed.
+    func refuse(_ marked: MarkedAttempt, _ ending: AttemptEnding, _ reason: ConnectionReason) async throws
+        -> RefreshResult
+    {
+        let ended = try await Attempts.end(
+            marked.mark, grantID: marked.grantID, generation: marked.generation, as: ending, in: services.pool)
+        if ended { return .refused(ending.state, reason) }
+        return try await services.server.isHeld(in: services.pool) ? try await endHeld(marked) : .notMarked
     }
 
     func endNotRefreshable(_ marked: MarkedAttempt) async throws -> RefreshResult {

@@ -40,15 +40,12 @@ extension RefreshAttempts {
         case .dead:
             if let result = try await tryAnother(attempt, after: source) { return result }
             if marked.state == .suspected || marked.state == .broken {
-                return try await end(marked, .broken, mayBeOurs ? .rotationLost : .refused)
+                return try await end(marked, .broken, mayBeOurs ? .rotationLost : marked.refusalReason)
             }
             let wait = mayBeOurs ? .zero : services.timings.confirmAfter
-            let ended = try await Attempts.end(
-                marked.mark, grantID: marked.grantID, generation: marked.generation,
-                as: AttemptEnding(
-                    state: .suspected, reason: mayBeOurs ? .rotationLost : .refused, nextAttemptIn: wait),
-                in: services.pool)
-            return ended ? .refused(.suspected, mayBeOurs ? .rotationLost : .refused) : .notMarked
+            let reason: ConnectionReason = mayBeOurs ? .rotationLost : marked.refusalReason
+            return try await refuse(
+                marked, AttemptEnding(state: .suspected, reason: reason, nextAttemptIn: wait), reason)
         }
     }
 
@@ -67,7 +64,7 @@ extension RefreshAttempts {
             let opened = try await services.vault.open(
                 alternate.sealed,
                 .alternateTokens(environmentID: marked.environmentID, uid: marked.uid, nonce: alternate.nonce))
-            next = (try TokenSet(plaintext: opened), .alternate)
+            next = (try TokenSet(plaintext: opened), .alternate(alternate.nonce))
         } else if let previous = marked.previousSealed, let generation = marked.previousGeneration,
             attempt.rule.allowsPrevious(issuedAt: marked.issuedAt, now: marked.startedAt)
         {

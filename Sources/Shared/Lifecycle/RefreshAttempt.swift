@@ -56,8 +56,9 @@ package struct RefreshAttempts: Sendable {
     /// - Parameters:
     ///   - generation: only when the connection still has it; nil for whatever it has.
     ///   - reopens: an alternate arrived, so the attempt may begin in `broken`.
+    ///   - isAdmitted: a job that its limit keys have let through; everybody else takes from the same limits here.
     package func refresh(
-        connectionID: Int64, generation: Int64?, reopens: Bool = false
+        connectionID: Int64, generation: Int64?, reopens: Bool = false, isAdmitted: Bool = false
     ) async throws -> RefreshResult {
         let sendBy = BootInstant.now().advanced(by: services.timings.sendWithin)
         var states: [ConnectionState] = [.active, .degraded, .suspected]
@@ -65,9 +66,10 @@ package struct RefreshAttempts: Sendable {
         guard
             let marked = try await Attempts.mark(
                 AttemptMark(connectionID: connectionID), kind: .refresh, owner: services.owner, generation: generation,
-                states: states, length: services.timings.attemptLength, in: services.pool)
+                states: states, length: services.timings.attemptLength, known: services.server.known,
+                in: services.marks)
         else { return .notMarked }
-        return try await perform(marked, sendBy: sendBy, waitIsOver: false)
+        return try await perform(marked, sendBy: sendBy, waitIsOver: false, isAdmitted: isAdmitted)
     }
 
     /// Recovers an attempt that is open past its deadline, as its replay class allows.
@@ -83,6 +85,10 @@ package struct RefreshAttempts: Sendable {
         if open.state == .revoking || open.kind != AttemptKind.refresh.rawValue {
             try await Revocations.releaseMark(connectionID: connectionID, nonce: nonce, in: services.pool)
             return .notMarked
+        }
+        let rule = try services.rule(of: open)
+        if rule?.replayClass != .replayable, try await services.server.isHeld(in: services.pool) {
+            return .ambiguous
         }
         let decision = try services.recoveryDecision(open)
         if case .wait(let until) = decision {
@@ -104,7 +110,7 @@ package struct RefreshAttempts: Sendable {
     // MARK: Steps
 
     private func perform(
-        _ marked: MarkedAttempt, sendBy: BootInstant, waitIsOver: Bool
+        _ marked: MarkedAttempt, sendBy: BootInstant, waitIsOver: Bool, isAdmitted: Bool = false
     ) async throws -> RefreshResult {
         let attempt: PreparedAttempt
         do {
@@ -118,7 +124,10 @@ package struct RefreshAttempts: Sendable {
                 metadata: ["connection": "\(marked.mark.connectionID)", "error": "\(error)"])
             return try await endInTrouble(marked, .ourTrouble, retryAfter: nil)
         }
+        if marked.isHeld && attempt.rule.replayClass != .replayable { return try await endHeld(marked) }
         if let held = try await quarantine(attempt) { return held }
+        if let early = try await endTooEarly(attempt) { return early }
+        if let held = try await limited(attempt, isAdmitted: isAdmitted) { return held }
         if !waitIsOver, let since = marked.ambiguousSince {
             let decision = attempt.rule.decide(
                 ambiguousSince: since, lastStart: since, accessExpiresAt: marked.accessExpiresAt, now: marked.startedAt)
@@ -141,7 +150,7 @@ package struct RefreshAttempts: Sendable {
                 marked.sealed,
                 .connectionTokens(
                     environmentID: marked.environmentID, uid: marked.uid, generation: marked.generation)))
-        guard tokens.refreshToken != nil else { return nil }
+        guard tokens.refreshToken != nil || provider.refresh.migration != nil else { return nil }
         return PreparedAttempt(
             marked: marked, integration: integration, provider: provider, appAtMark: appAtMark,
             app: try await services.app(appAtMark, environmentID: marked.environmentID), tokens: tokens,
@@ -166,7 +175,11 @@ package struct RefreshAttempts: Sendable {
         let marked = attempt.marked
         if attempt.rule.replayClass.isEscrowed, let journal = services.journal {
             do {
-                try await journal.append(.intent, key: marked.mark.nonce, payload: attempt.intent())
+                var alternate: UUID?
+                if case .alternate(let nonce) = source { alternate = nonce }
+                try await journal.append(
+                    .intent, key: marked.mark.nonce,
+                    payload: EscrowedIntent(marked, alternate: alternate).payload())
             } catch {
                 services.logger.critical(
                     "an intent could not be written; nothing is sent", metadata: ["error": "\(error)"])
@@ -182,15 +195,17 @@ package struct RefreshAttempts: Sendable {
         case .success(let issued):
             return try await keep(issued, attempt)
         case .notSent(let failure):
-            services.journal?.settle(marked.mark.nonce)
+            services.journal?.settle(marked.mark.nonce, as: .noUse)
             let isOurs = failure.code == .addressRefused || failure.code == .badURL
             note(marked, "not sent", "\(failure)", level: isOurs ? .error : .info)
             return try await endInTrouble(marked, isOurs ? .ourTrouble : .providerTrouble, retryAfter: nil)
         case .refused(let refusal):
-            services.journal?.settle(marked.mark.nonce)
+            try await keep(found: refusal.foundRefreshToken, of: attempt)
+            services.journal?.settle(marked.mark.nonce, as: .noUse)
             note(marked, "refused", "\(refusal.sample)", level: .info)
             return try await judge(refusal, attempt, source: source)
         case .ambiguous(let ambiguity):
+            try await keep(found: ambiguity.foundRefreshToken, of: attempt)
             note(marked, "ambiguous", "\(ambiguity)", level: .warning)
             return try await leaveOpen(attempt, ambiguity)
         }
@@ -202,13 +217,16 @@ package struct RefreshAttempts: Sendable {
         let marked = attempt.marked
         var schedule = GrantSchedule.make(
             tokens: issued.tokens, issuedAt: marked.startedAt,
-            lifetimes: services.lifetimes(of: attempt.provider, integration: attempt.integration),
+            lifetimes: services.lifetimes(
+                of: attempt.provider, integration: attempt.integration,
+                app: try OAuthAppSettings(json: attempt.appAtMark.parameters).planning),
             requestedScopes: [], key: marked.uid)
+        schedule.wait(attempt.provider.refresh.notBefore)
         // A late first request may have killed the token just received: once more while the window has room.
         if case .windowed = attempt.rule.replayClass, marked.ambiguousSince != nil {
-            schedule.refreshDueAt = marked.startedAt
+            schedule.makeDue(at: marked.startedAt)
         }
-        if issued.tokens.refreshExpiresAt == nil { schedule.endsAt = nil }
+        if issued.tokens.refreshExpiresAt == nil { schedule.keepEnd() }
         let sealed = try await services.vault.seal(
             issued.tokens.plaintext(),
             .connectionTokens(
@@ -227,12 +245,17 @@ package struct RefreshAttempts: Sendable {
 }
 
 extension LifecycleServices {
+    /// The replay rule of an open attempt's provider; nil when the catalog does not know it.
+    func rule(of open: OpenAttempt) throws -> ReplayRule? {
+        try catalog.provider(open.provider).map { try rule(provider: $0, appParameters: open.appParameters) }
+    }
+
     /// What may be done about an attempt that is open past its deadline.
     package func recoveryDecision(_ open: OpenAttempt) throws -> ReplayRule.Decision {
-        guard let provider = catalog.provider(open.provider) else {
+        guard let rule = try rule(of: open) else {
             return .wait(until: open.now.addingTimeInterval(timings.attemptLength.seconds))
         }
-        return try rule(provider: provider, appParameters: open.appParameters).decide(
+        return rule.decide(
             ambiguousSince: open.ambiguousSince ?? open.startedAt, lastStart: open.startedAt,
             accessExpiresAt: open.accessExpiresAt, now: open.now)
     }

@@ -22,6 +22,7 @@ struct Judgement {
         let codes: [String]
         let description: String
         let fields: JSONValue?
+        var headers = EgressHeaders([])
     }
 
     enum Finding {
@@ -94,7 +95,7 @@ struct Judgement {
         if case .text(let text) = document, text.utf8.count <= 512 { texts.append(text) }
         return AnswerFacts(
             status: response.status, codes: errorCode.compactMap { fields?[$0]?.plain },
-            description: texts.joined(separator: " "), fields: fields)
+            description: texts.joined(separator: " "), fields: fields, headers: response.headers)
     }
 
     private func sample(of facts: AnswerFacts, _ response: EgressResponse) -> AnswerSample {
@@ -122,7 +123,10 @@ extension AnswerMatcher {
         if !statuses.isEmpty, !statuses.contains(answer.status) { return false }
         if let code, !answer.codes.contains(code) { return false }
         if let description, !answer.description.lowercased().contains(description.lowercased()) { return false }
-        if let field {
+        if let header {
+            guard let found = answer.headers[header] else { return false }
+            if !values.isEmpty, !values.contains(found.trimmingCharacters(in: .whitespaces)) { return false }
+        } else if let field {
             let found: [String]
             switch answer.fields?[field] {
             case .list(let elements)?: found = elements.compactMap(\.plain)

@@ -12,6 +12,8 @@ package struct ProbeAnswer: Sendable {
     package let facts: [String: String]
     /// As in ``IssuedTokens/refusedFacts``: a connect fails on any.
     package let refusedFacts: [InvalidValue]
+    /// Granted scopes, where the probe tells them; nil: it does not.
+    package var scopes: [String]?
 
     package init(tested: Bool, account: Account?, facts: [String: String] = [:], refusedFacts: [InvalidValue] = []) {
         self.tested = tested
@@ -85,7 +87,9 @@ extension OAuthClient {
         let isPage = if case .html = document { true } else { false }
         if isAlive, isConfirmed, !isPage {
             let fields = document.fields ?? .object([:])
-            return .success(learn(from: fields, tokens: tokens, integration: integration, tested: true))
+            var answer = learn(from: fields, tokens: tokens, integration: integration, tested: true)
+            answer.scopes = Self.scopes(probe.scopes, response, fields)
+            return .success(answer)
         }
         var judgement = Judgement(
             table: probe.verdicts, errorCode: probe.errorCode, errorDescription: probe.errorDescription,
@@ -98,6 +102,20 @@ extension OAuthClient {
             return .refused(
                 ProviderRefusal(verdict: .providerTrouble(retryAfter: ambiguity.retryAfter), sample: sample))
         }
+    }
+
+    private static func scopes(
+        _ facts: ProbeScopes?, _ response: EgressResponse, _ fields: JSONValue
+    ) -> [String]? {
+        let value: JSONValue?
+        switch facts?.place {
+        case .header(let name)?: value = response.headers[name].map { .text($0) }
+        case .field(let path)?: value = fields[path]
+        case nil: value = nil
+        }
+        // A fine-grained token of GitHub sends the header empty: it has permissions instead of scopes.
+        guard let facts, let value, value != .text("") else { return nil }
+        return TokenAnswerReader.scopes(value, facts.separator)
     }
 
     private func learn(from answer: JSONValue, tokens: TokenSet, integration: Integration, tested: Bool) -> ProbeAnswer

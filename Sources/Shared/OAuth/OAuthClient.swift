@@ -40,11 +40,11 @@ package struct OAuthClient: Sendable {
         request.set("code", code.revealedText())
         request.set("redirect_uri", app.redirectURI)
         if let codeVerifier { request.set("code_verifier", codeVerifier.revealedText()) }
-        let outcome = await tokens(
-            request, to: provider.tokenURL, provider: provider, app: app, facts: facts,
+        let call = TokenCall(
+            url: provider.tokenURL, provider: provider, app: app, facts: facts,
             secrets: [code, codeVerifier].compactMap(\.self), startedAt: startedAt, sendBy: sendBy, timeout: timeout,
             isFresh: true)
-        return outcome.map { document, issued in
+        return await tokens(request, call).outcome.map { document, issued in
             var issued = issued
             let claims = document[AnswerPath("id_token")]?.plain.flatMap { IDTokenClaims($0) }
             let found = TokenAnswerReader.collect(provider.facts, isFirst: true) { source in
@@ -61,72 +61,74 @@ package struct OAuthClient: Sendable {
         }
     }
 
-    /// Presents the refresh token of `tokens` (RFC 6749 §6); what the answer leaves out is carried over from it. On a
-    /// fresh connection where the refresh token rotates.
-    package func refresh(
-        _ tokens: TokenSet, provider: Provider, app: OAuthApp, startedAt: Date = Date(), sendBy: BootInstant? = nil,
-        timeout: Duration = .seconds(30)
-    ) async -> ProviderOutcome<IssuedTokens> {
-        guard let refreshToken = tokens.refreshToken else {
-            return .notSent(EgressFailure(.badRequest, "the grant has no refresh token"))
-        }
-        var request = TokenRequest()
-        for (name, value) in provider.request.refreshExtras.sorted(by: { $0.key < $1.key }) {
-            request.set(name, value)
-        }
-        request.set("grant_type", "refresh_token")
-        request.set("refresh_token", refreshToken.revealedText())
-        let outcome = await self.tokens(
-            request, to: provider.refreshURL ?? provider.tokenURL, provider: provider, app: app, facts: tokens.facts,
-            secrets: [refreshToken, tokens.accessToken], startedAt: startedAt, sendBy: sendBy, timeout: timeout,
-            isFresh: app.replay(at: provider).replayClass.rotates)
-        return outcome.map { document, issued in
-            var issued = issued
-            let found = TokenAnswerReader.collect(provider.facts, isFirst: false) { source in
-                Self.value(source, document, nil, nil)
-            }
-            issued.tokens.facts = found.facts
-            issued.refusedFacts = found.refused
-            issued.tokens = issued.tokens.carryingOver(tokens)
-            return issued
-        }
+    /// One call to a token endpoint.
+    struct TokenCall {
+        let url: URLTemplate
+        let provider: Provider
+        let app: OAuthApp
+        let facts: [String: String]
+        /// What is sent, to be hidden in samples.
+        let secrets: [Secret]
+        let startedAt: Date
+        var sendBy: BootInstant?
+        var timeout: Duration
+        let isFresh: Bool
+        var method = RefreshShape.Method.post
+        var format: TokenRequestShape.Format?
+        var authentication: ClientAuthentication?
+        /// The header by which a refusal offers a recovery call.
+        var offerHeader: String?
     }
 
-    private func tokens(
-        _ request: TokenRequest, to url: URLTemplate, provider: Provider, app: OAuthApp, facts: [String: String],
-        secrets: [Secret], startedAt: Date, sendBy: BootInstant?, timeout: Duration, isFresh: Bool
-    ) async -> ProviderOutcome<(JSONValue, IssuedTokens)> {
+    /// How a call ended, and whether the answer offers a recovery call.
+    struct TokenCallEnd {
+        let outcome: ProviderOutcome<(JSONValue, IssuedTokens)>
+        var hasOffer = false
+    }
+
+    func tokens(_ request: TokenRequest, _ call: TokenCall) async -> TokenCallEnd {
+        let provider = call.provider
+        let app = call.app
         var request = request
         request.headers = provider.request.headers.sorted { $0.key < $1.key }.map { ($0.key, $0.value) }
-        request.authenticate(app, provider: provider, as: provider.clientAuthentication)
-        let (headers, body) = request.encoded(provider.request.format)
+        request.authenticate(app, provider: provider, as: call.authentication ?? provider.clientAuthentication)
+        let (headers, body) = request.encoded(call.format ?? provider.request.format)
         var sent: EgressRequest
         do {
             sent = try Self.request(
-                "POST", url, app.values(facts), reach: provider.reach, headers: headers, body: body)
-        } catch { return .notSent(EgressFailure(.badURL, error.description)) }
-        sent.timeout = timeout
-        sent.sendBy = sendBy
-        sent.freshConnection = isFresh
-        let response: EgressResponse
-        switch await transport.send(sent) {
-        case .notSent(let failure): return .notSent(failure)
-        case .ambiguous(let failure): return .ambiguous(ProviderAmbiguity(failure: failure))
-        case .answered(let answer): response = answer
+                call.method.rawValue, call.url, app.values(call.facts), reach: provider.reach, headers: headers,
+                body: body)
+        } catch { return TokenCallEnd(outcome: .notSent(EgressFailure(.badURL, error.description))) }
+        if (call.format ?? provider.request.format) == .query {
+            sent.url += (sent.url.contains("?") ? "&" : "?") + FormEncoding.encode(request.parameters)
         }
+        sent.timeout = call.timeout
+        sent.sendBy = call.sendBy
+        sent.freshConnection = call.isFresh
+        switch await transport.send(sent) {
+        case .notSent(let failure): return TokenCallEnd(outcome: .notSent(failure))
+        case .ambiguous(let failure): return TokenCallEnd(outcome: .ambiguous(ProviderAmbiguity(failure: failure)))
+        case .answered(let answer):
+            let offer = call.offerHeader.flatMap { answer.headers[$0] }
+            return TokenCallEnd(outcome: read(answer, call), hasOffer: offer?.lowercased() == "true")
+        }
+    }
+
+    private func read(_ response: EgressResponse, _ call: TokenCall) -> ProviderOutcome<(JSONValue, IssuedTokens)> {
+        let provider = call.provider
         let shape = provider.answer
         let document = AnswerDocument(response)
         let hasErrorShape =
             document.fields.map { fields in shape.errorShapes.contains { $0.holds(in: fields) } } ?? false
         if (200..<300).contains(response.status), !hasErrorShape, let fields = document.fields,
-            let issued = TokenAnswerReader(provider: provider, startedAt: startedAt).read(fields)
+            let issued = TokenAnswerReader(provider: provider, startedAt: call.startedAt).read(fields)
         {
             return .success((fields, issued))
         }
         let judgement = Judgement(
             table: provider.verdicts, errorCode: shape.errorCode, errorDescription: shape.errorDescription,
             refreshToken: shape.roots.map { $0 + shape.refreshToken },
-            secrets: secrets + [app.clientSecret].compactMap(\.self), now: Date())
+            secrets: call.secrets + [call.app.clientSecret].compactMap(\.self), now: Date())
         switch judgement.judge(response, document, isDefinite: hasErrorShape) {
         case .refused(let refusal): return .refused(refusal)
         case .ambiguous(let ambiguity): return .ambiguous(ambiguity)
@@ -144,7 +146,7 @@ package struct OAuthClient: Sendable {
         return request
     }
 
-    private static func value(
+    static func value(
         _ source: Fact.Source, _ document: JSONValue, _ callback: CallbackParameters?, _ claims: IDTokenClaims?
     ) -> String? {
         switch source {

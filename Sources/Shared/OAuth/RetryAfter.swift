@@ -16,10 +16,13 @@ package enum RetryAfter {
         return date(text).map { bounded($0.timeIntervalSince(now)) }
     }
 
-    /// The header; else `retry_after` in the body (Discord); else a reset moment since 1970 (Okta, X), for 429 only.
+    /// The header; else `retry_after` (Discord) or `retry_after_seconds` (Patreon) in the body; else a reset moment since
+    /// 1970 (Okta, X), for 429 only.
     static func read(_ response: EgressResponse, _ document: AnswerDocument, now: Date) -> Duration? {
         if let found = response.headers["retry-after"].flatMap({ parse($0, now: now) }) { return found }
-        if let seconds = document.fields?[AnswerPath("retry_after")]?.seconds { return bounded(seconds) }
+        for name in ["retry_after", "retry_after_seconds"] {
+            if let seconds = document.fields?[AnswerPath(name)]?.seconds { return bounded(seconds) }
+        }
         guard response.status == 429 else { return nil }
         for name in ["x-rate-limit-reset", "x-ratelimit-reset"] {
             if let moment = response.headers[name].flatMap({ Double($0) }), moment > 1_000_000_000 {

@@ -42,10 +42,13 @@ struct TokenAnswerReader {
         let refresh = text(root + shape.refreshToken)
         var tokens = TokenSet(accessToken: Secret(access), refreshToken: refresh.map { Secret($0) })
         tokens.tokenType = text(root + shape.tokenType) ?? "Bearer"
-        tokens.expiresAt = expiry(document, root)
+        tokens.expiresAt = expiry(document, root, access)
         tokens.refreshExpiresAt = shape.refreshExpiresIn.lazy.compactMap { document[root + $0]?.seconds }.first
             .flatMap(end(after:))
-        tokens.scopes = document[root + shape.scope].flatMap { scopes($0, shape.scopeSeparator) }
+        if tokens.refreshExpiresAt == nil, let path = shape.refreshExpiresAt, let value = document[root + path] {
+            tokens.refreshExpiresAt = Moment.read(value)
+        }
+        tokens.scopes = document[root + shape.scope].flatMap { Self.scopes($0, shape.scopeSeparator) }
         for (name, path) in shape.furtherTokens {
             // The root's own token is the access token already.
             guard let token = text(path), token != access, token != refresh else { continue }
@@ -77,10 +80,13 @@ struct TokenAnswerReader {
         return (found, refused)
     }
 
-    private func expiry(_ document: JSONValue, _ root: AnswerPath) -> Date? {
+    private func expiry(_ document: JSONValue, _ root: AnswerPath, _ access: String) -> Date? {
         let shape = provider.answer
         if let seconds = document[root + shape.expiresIn]?.seconds { return end(after: seconds) }
         if let path = shape.expiresAt, let value = document[root + path] { return Moment.read(value) }
+        if shape.readsExpiryOfJWT, let value = IDTokenClaims(access)?.claims[AnswerPath("exp")] {
+            return Moment.read(value)
+        }
         return provider.lifetimes.access.map { startedAt.addingTimeInterval(TimeInterval($0.components.seconds)) }
     }
 
@@ -89,7 +95,7 @@ struct TokenAnswerReader {
         seconds > 0 ? startedAt.addingTimeInterval(min(seconds, 100 * 365 * 86_400)) : nil
     }
 
-    private func scopes(_ value: JSONValue, _ separator: String) -> [String]? {
+    static func scopes(_ value: JSONValue, _ separator: String) -> [String]? {
         switch value {
         case .list(let elements): elements.compactMap(\.plain)
         case .text(let text):

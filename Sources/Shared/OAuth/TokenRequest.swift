@@ -48,6 +48,8 @@ struct TokenRequest {
             headers.append(("Content-Type", "application/json"))
             let members = parameters.map { JSONText.quoted($0.name) + ":" + JSONText.quoted($0.value) }
             return (headers, .bytes(Array("{\(members.joined(separator: ","))}".utf8)))
+        case .query:
+            return (headers, .none)
         }
     }
 }

@@ -43,6 +43,15 @@ package enum Alternates {
         try await db.execute(presentedStatement, [.int8(id)])
     }
 
+    /// A new alternate opens a suspected connection at once: what it was suspected for says nothing of this token.
+    package static func hasten(connectionID: Int64, in db: any PostgresQuerying) async throws {
+        try await db.execute(hastenStatement, [.int8(connectionID)])
+    }
+
+    private static let hastenStatement = PostgresStatement(
+        "hasten_retest",
+        "update evergrant.connections set retest_at = clock_timestamp() where id = $1 and state = 'suspected'")
+
     private static let insertStatement = PostgresStatement(
         "insert_alternate",
         """

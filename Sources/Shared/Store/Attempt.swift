@@ -43,6 +43,15 @@ package struct MarkedAttempt: Sendable {
     /// When the present token set was asked for: from then the previous token's window runs.
     package let issuedAt: Date
     package let app: AppAtMark?
+    /// The server is not the one that is known, or its change is being made good: nothing that rotates is presented.
+    package let isHeld: Bool
+}
+
+extension MarkedAttempt {
+    /// What a refusal of the grant means: its end, where that was known and has come, else an end that nobody foresaw.
+    package var refusalReason: ConnectionReason {
+        endsAt.map { $0 <= startedAt } == true ? .expired : .refused
+    }
 }
 
 /// The OAuth app as it stood at the mark.
@@ -82,6 +91,8 @@ package struct DueConnection: Sendable {
     package let environmentID: Int64
     package let generation: Int64
     package let isAmbiguous: Bool
+    package let provider: String
+    package let oauthAppID: Int64?
 }
 
 /// A token set on its way into a connection.

@@ -10,19 +10,21 @@ package enum Attempts {
     /// - Parameters:
     ///   - generation: only when the row still has it; nil for whatever it has.
     ///   - length: until the deadline, by the database's clock.
+    ///   - known: the newest beat of the server that this process has seen.
     /// - Returns: nil when another attempt is open, the generation moved, or the state is not among `states`.
     package static func mark(
         _ mark: AttemptMark, kind: AttemptKind, owner: String, generation: Int64?, states: [ConnectionState],
-        length: Duration, in db: any PostgresQuerying
+        length: Duration, known: Date? = nil, in db: any PostgresQuerying
     ) async throws -> MarkedAttempt? {
+        let known = PostgresParameter.optional(known) { .timestamptz($0) }
         let rows = try await db.execute(
             markStatement,
             [
                 .int8(mark.connectionID), .uuid(mark.nonce), .text(kind.rawValue), .text(owner),
                 .float8(length.seconds), .optional(generation) { .int8($0) },
-                .textArray(states.map(\.rawValue)),
+                .textArray(states.map(\.rawValue)), known,
             ])
-        return try await attempt(rows, mark, in: db)
+        return try await attempt(rows, mark, known: known, in: db)
     }
 
     /// Takes over an attempt that is open past its deadline. Its generation becomes ambiguous: it may have been sent.
@@ -31,8 +33,8 @@ package enum Attempts {
     ) async throws -> MarkedAttempt? {
         let rows = try await db.execute(
             takeOverStatement,
-            [.int8(mark.connectionID), .uuid(mark.nonce), .uuid(old), .text(owner), .float8(length.seconds)])
-        return try await attempt(rows, mark, in: db)
+            [.int8(mark.connectionID), .uuid(mark.nonce), .uuid(old), .text(owner), .float8(length.seconds), .null])
+        return try await attempt(rows, mark, known: .null, in: db)
     }
 
     /// Gives one's own open attempt a new deadline, before another send under the same mark.
@@ -78,12 +80,24 @@ package enum Attempts {
         (commit, commitParameters(mark, grantID, generation, tokens))
     }
 
-    /// A `strict` answer that lost its mark but answers the row's own generation: a token has one successor there, so
-    /// it is installed whatever nonce or state it finds; another's open mark stays until he ends.
+    /// Installs an answer whatever nonce or state it finds: one to the row's own generation that lost its mark, where a
+    /// token has one successor (`strict`), or one that is ahead of the row because a change of server lost the commits
+    /// between. Another's open mark stays until he ends.
     package static func commitSuccessor(
         _ mark: AttemptMark, grantID: UUID, generation: Int64, tokens: NewTokenSet, in db: any PostgresQuerying
     ) async throws -> Bool {
         try await db.execute(commitWithoutMark, commitParameters(mark, grantID, generation, tokens)).first != nil
+    }
+
+    /// A token of this generation was presented and its answer is not known.
+    /// - Parameter exactly: false also where the row is behind that generation, and so lacks what came between.
+    package static func doubt(
+        connectionID: Int64, grantID: UUID, generation: Int64, since: Date, exactly: Bool,
+        in db: any PostgresQuerying
+    ) async throws {
+        try await db.execute(
+            doubtStatement,
+            [.int8(connectionID), .uuid(grantID), .int8(generation), .timestamptz(since), .bool(exactly)])
     }
 
     /// The attempts that are open past their deadline, oldest first; with `connectionID`, that one's only.
@@ -106,14 +120,27 @@ package enum Attempts {
 
     /// Claims up to `limit` connections whose refresh is due: their due time moves ahead by `claim`, so that a job
     /// that is lost strands nobody. Any number of processes may sweep at once.
-    package static func claimDue(limit: Int, claim: Duration, in db: any PostgresQuerying) async throws
-        -> [DueConnection]
+    /// - Parameter horizon: grants that are lost within it go before all others, the nearest loss first.
+    /// - Returns: most urgent first.
+    package static func claimDue(limit: Int, claim: Duration, horizon: Duration, in db: any PostgresQuerying)
+        async throws -> [DueConnection]
     {
-        try await db.execute(claimDueStatement, [.int4(Int32(limit)), .float8(claim.seconds)]).map { row in
+        try await db.execute(
+            claimDueStatement, [.int8(Int64(limit)), .float8(claim.seconds), .float8(horizon.seconds)]
+        ).map { row in
             let (id, environment, generation, ambiguous) = try row.decode(
                 Int64.self, Int64.self, Int64.self, Bool.self)
-            return DueConnection(id: id, environmentID: environment, generation: generation, isAmbiguous: ambiguous)
+            let (provider, app) = try row.decode(from: 4, String.self, Int64?.self)
+            return DueConnection(
+                id: id, environmentID: environment, generation: generation, isAmbiguous: ambiguous,
+                provider: provider, oauthAppID: app)
         }
+    }
+
+    /// Moves the due times of claimed connections so far ahead, each by its own wait.
+    package static func postpone(_ waits: [(id: Int64, wait: Duration)], in db: any PostgresQuerying) async throws {
+        try await db.execute(
+            postponeStatement, [.int8Array(waits.map(\.id)), .float8Array(waits.map(\.wait.seconds))])
     }
 
     /// Makes a connection due now; used when an alternate arrives and when a caller finds the token refused.
@@ -131,17 +158,23 @@ package enum Attempts {
             .optional(tokens.schedule.refreshDueAt) { .timestamptz($0) },
             .optional(tokens.schedule.endsAt) { .timestamptz($0) },
             .optional(tokens.schedule.grantedScopes) { .textArray($0) },
+            .optional(tokens.schedule.keepAliveAt) { .timestamptz($0) },
+            .optional(tokens.schedule.usedSince) { .timestamptz($0) },
+            .optional(tokens.schedule.idleEndsAt) { .timestamptz($0) },
+            .optional(tokens.schedule.warnDueAt) { .timestamptz($0) },
         ]
     }
 
     private static func attempt(
-        _ rows: PostgresRows, _ mark: AttemptMark, in db: any PostgresQuerying
+        _ rows: PostgresRows, _ mark: AttemptMark, known: PostgresParameter, in db: any PostgresQuerying
     ) async throws -> MarkedAttempt? {
         guard var row = rows.first else { return nil }
         // The join was read with the statement's snapshot, which may be older than the row it waited for.
         if try row["sealed", as: [UInt8]?.self] == nil {
             guard
-                let again = try await db.execute(rereadStatement, [.int8(mark.connectionID), .uuid(mark.nonce)]).first,
+                let again = try await db.execute(
+                    rereadStatement, [.int8(mark.connectionID), .uuid(mark.nonce), known]
+                ).first,
                 try again["sealed", as: [UInt8]?.self] != nil
             else { return nil }
             row = again
@@ -166,6 +199,7 @@ package enum Attempts {
             state: try ConnectionRecord.known(state, "state"), grantID: grant, generation: generation,
             ambiguousSince: ambiguousSince, startedAt: startedAt, deadline: deadline, tries: Int(tries),
             failures: Int(failures), accessExpiresAt: expires, endsAt: ends, grantedScopes: scopes, sealed: sealed,
-            previousSealed: previous, previousGeneration: previousGeneration, issuedAt: issuedAt, app: app)
+            previousSealed: previous, previousGeneration: previousGeneration, issuedAt: issuedAt, app: app,
+            isHeld: try row["is_held", as: Bool.self])
     }
 }

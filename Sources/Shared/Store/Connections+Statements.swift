@@ -24,6 +24,14 @@ extension Connections {
     static let lockByID = PostgresStatement(
         "lock_connection", "select \(ConnectionRecord.columns) from evergrant.connections c where c.id = $1 for update")
 
+    /// Index: primary key.
+    static let behindStatement = PostgresStatement(
+        "find_behind",
+        """
+        select distinct c.id from unnest($1::bigint[], $2::uuid[], $3::bigint[]) a(id, grant_id, generation)
+        join evergrant.connections c on c.id = a.id and c.grant_id = a.grant_id and c.generation <= a.generation
+        """)
+
     private static let narrowing = """
         c.environment_id = $1
             and ($2::text is null or c.identity = $2) and ($3::text is null or c.identity_type = $3)
@@ -54,9 +62,9 @@ extension Connections {
             insert into evergrant.connections (uid, environment_id, mode, integration, provider, oauth_app_id,
                 identity_type, identity, name, tags, metadata, parameters, state, grant_id, generation, account_id,
                 account_label, access_issued_at, access_expires_at, refresh_due_at, validate_due_at, ends_at,
-                granted_scopes, missing_scopes)
+                granted_scopes, missing_scopes, lost_at, warn_due_at)
             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22,
-                $23, $24)
+                $23, $24, $26, $27)
             returning id)
         insert into evergrant.credentials (connection_id, grant_id, generation, sealed, issued_at)
         select id, $14, $15, $25, $18 from made returning connection_id
@@ -71,7 +79,8 @@ extension Connections {
             update evergrant.connections set grant_id = $2, generation = $3, account_id = coalesce($4, account_id),
                 account_label = coalesce($5, account_label), parameters = $6, access_issued_at = $7,
                 access_expires_at = $8, refresh_due_at = $9, validate_due_at = $10, ends_at = $11, granted_scopes = $12,
-                missing_scopes = $13, state = case when state = 'pending' then 'pending' else 'active' end,
+                missing_scopes = $13, lost_at = $15, warn_due_at = $16, warned_end = null, ahead_at = null,
+                state = case when state = 'pending' then 'pending' else 'active' end,
                 reason = null, failures = 0, next_attempt_at = null, retest_at = null, ambiguous_generation = null,
                 ambiguous_since = null, attempt_nonce = null, attempt_kind = null, attempt_owner = null,
                 attempt_started_at = null, attempt_deadline = null, attempt_tries = 0, last_refreshed_at = now(),
@@ -106,10 +115,15 @@ extension Connections {
         where id = $1 and state not in ('revoking', 'revoked') returning id
         """)
 
+    /// What was left until it is used is due as a used connection is, from now on.
     static let touchUsedStatement = PostgresStatement(
         "touch_used_connections",
         """
-        update evergrant.connections c set last_used_at = u.at from unnest($1::bigint[], $2::timestamptz[]) u(id, at)
+        update evergrant.connections c set last_used_at = u.at, ahead_at = null,
+            refresh_due_at = case when c.refresh_due_at is not null and c.attempt_nonce is null
+                    and (c.next_attempt_at is null or c.next_attempt_at <= now())
+                then least(c.refresh_due_at, c.ahead_at) else c.refresh_due_at end
+        from unnest($1::bigint[], $2::timestamptz[]) u(id, at)
         where c.id = u.id and (c.last_used_at is null or c.last_used_at < u.at)
         """)
 }

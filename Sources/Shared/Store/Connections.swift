@@ -149,7 +149,8 @@ package enum Connections {
                 .optional(schedule.refreshDueAt) { .timestamptz($0) },
                 .optional(schedule.validateDueAt) { .timestamptz($0) }, .optional(schedule.endsAt) { .timestamptz($0) },
                 .optional(schedule.grantedScopes) { .textArray($0) }, .textArray(schedule.missingScopes),
-                .bytea(sealed),
+                .bytea(sealed), .optional(schedule.lostAt) { .timestamptz($0) },
+                .optional(schedule.warnDueAt) { .timestamptz($0) },
             ])
         return try await found(rows, "insert_connection", in: db)
     }
@@ -170,7 +171,8 @@ package enum Connections {
                 .optional(schedule.refreshDueAt) { .timestamptz($0) },
                 .optional(schedule.validateDueAt) { .timestamptz($0) }, .optional(schedule.endsAt) { .timestamptz($0) },
                 .optional(schedule.grantedScopes) { .textArray($0) }, .textArray(schedule.missingScopes),
-                .bytea(sealed),
+                .bytea(sealed), .optional(schedule.lostAt) { .timestamptz($0) },
+                .optional(schedule.warnDueAt) { .timestamptz($0) },
             ])
         return try await found(rows, "install_grant", in: db)
     }
@@ -178,6 +180,19 @@ package enum Connections {
     /// Takes the row `FOR UPDATE`; it is held until the transaction ends.
     package static func lock(id: Int64, in transaction: any PostgresQuerying) async throws -> ConnectionRecord? {
         try await transaction.execute(lockByID, [.int8(id)]).first.map(ConnectionRecord.init)
+    }
+
+    /// Which of the connections have the grant but not yet the generation after the one that was presented.
+    package static func behind(
+        _ answers: [(connectionID: Int64, grantID: UUID, generation: Int64)], in db: any PostgresQuerying
+    ) async throws -> Set<Int64> {
+        let rows = try await db.execute(
+            behindStatement,
+            [
+                .int8Array(answers.map(\.connectionID)), .uuidArray(answers.map(\.grantID)),
+                .int8Array(answers.map(\.generation)),
+            ])
+        return Set(try rows.map { try $0.decode(Int64.self) })
     }
 
     /// The app's finish: `pending` becomes `active`. Nil when it was not pending.

@@ -12,6 +12,8 @@ package struct IntegrationSettingsRecord: Sendable, Hashable {
     package let scopes: [String]?
     package let display: IntegrationDisplay
     package let updatedAt: Date
+    /// Seconds between two probes of a connection; 0: none; nil: the catalog's, else the installation's.
+    package let validateSeconds: Int64?
 }
 
 /// What the operator changed in how an integration is shown; nil: the catalog's.
@@ -56,7 +58,9 @@ package enum IntegrationSettings {
     }
 
     private enum Statements {
-        static let columns = "environment_id, integration, enabled, oauth_app_id, scopes, settings, updated_at"
+        static let columns = """
+            environment_id, integration, enabled, oauth_app_id, scopes, settings, updated_at, validate_seconds
+            """
         static let list = PostgresStatement(
             "list integrations", "select \(columns) from evergrant.integrations where environment_id = $1")
         static let find = PostgresStatement(
@@ -78,8 +82,9 @@ package enum IntegrationSettings {
 extension IntegrationSettingsRecord {
     fileprivate init(_ row: PostgresRow) throws {
         let json: [UInt8]
-        (environmentID, integration, isEnabled, oauthAppID, scopes, json, updatedAt) = try row.decode(
-            Int64.self, String.self, Bool.self, Int64?.self, [String]?.self, [UInt8].self, Date.self)
+        (environmentID, integration, isEnabled, oauthAppID, scopes, json, updatedAt, validateSeconds) = try row.decode(
+            Int64.self, String.self, Bool.self, Int64?.self, [String]?.self, [UInt8].self, Date.self,
+            Int64?.self)
         display = try JSONDecoder().decode(IntegrationDisplay.self, from: Data(json))
     }
 }

@@ -6,15 +6,16 @@ import Postgres
 /// What a probe found. A probe spends nothing and takes no mark; what it writes is fenced by grant and generation.
 package enum Validations {
     /// The credential works: a `degraded` or `suspected` connection without a refresh token becomes active again.
+    /// - Parameter scopes: as granted now, where the probe tells them; a shortfall is recorded, or cleared.
     package static func recordAlive(
         connectionID: Int64, grantID: UUID, generation: Int64, nextIn: Duration?, heals: Bool,
-        in db: any PostgresQuerying
+        scopes: [String]? = nil, in db: any PostgresQuerying
     ) async throws {
         try await db.execute(
             aliveStatement,
             [
                 .int8(connectionID), .uuid(grantID), .int8(generation), .optional(nextIn?.seconds) { .float8($0) },
-                .bool(heals),
+                .bool(heals), .optional(scopes) { .textArray($0) },
             ])
     }
 
@@ -51,7 +52,8 @@ package enum Validations {
     private static let aliveStatement = PostgresStatement(
         "record_alive",
         """
-        update evergrant.connections set last_validated_at = now(),
+        update evergrant.connections set last_validated_at = now(), uninstalled_at = null,
+            granted_scopes = coalesce($6, granted_scopes),
             validate_due_at = now() + make_interval(secs => $4),
             state = case when $5 and state in ('degraded', 'suspected', 'broken') then 'active' else state end,
             reason = case when $5 and state in ('degraded', 'suspected', 'broken') then null else reason end,
@@ -62,11 +64,14 @@ package enum Validations {
             and state in ('active', 'degraded', 'suspected', 'broken')
         """)
 
+    /// What a probe met holds back no refresh: where one is planned, its next attempt stays.
     private static let troubleStatement = PostgresStatement(
         "record_probe_trouble",
         """
         update evergrant.connections set state = $4, reason = $5, failures = failures + 1,
-            validate_due_at = now() + make_interval(secs => $6), next_attempt_at = now() + make_interval(secs => $6),
+            validate_due_at = now() + make_interval(secs => $6),
+            next_attempt_at = case when refresh_due_at is null then now() + make_interval(secs => $6)
+                else next_attempt_at end,
             retest_at = case when $4 = 'suspected' then now() + make_interval(secs => $6) end
         where id = $1 and grant_id = $2 and generation = $3 and state in ('active', 'degraded', 'suspected')
         returning id

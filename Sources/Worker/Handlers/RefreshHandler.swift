@@ -12,7 +12,8 @@ struct RefreshHandler: JobHandler {
     func perform(_ job: LeasedJob, settlement: JobSettlement) async throws -> JobOutcome {
         let arguments = try RefreshConnection(of: job)
         let result = try await attempts.refresh(
-            connectionID: arguments.connection, generation: arguments.generation, reopens: arguments.reopens ?? false)
+            connectionID: arguments.connection, generation: arguments.generation, reopens: arguments.reopens ?? false,
+            isAdmitted: !job.limitKeys.isEmpty)
         // A broken connection is not planned: while an alternate waits to be presented, the job keeps at it.
         if arguments.reopens == true, case .trouble(_, let wait) = result { return .snooze(wait) }
         return .complete

@@ -62,6 +62,7 @@ package struct ProcessServices: Sendable {
     package var connect: ConnectFlow {
         var limits = configuration.connect
         limits.validateEvery = configuration.timings.validateEvery
+        limits.planning = configuration.timings.planning
         return ConnectFlow(
             pool: pool, vault: lifecycle.vault, catalog: lifecycle.catalog, oauth: lifecycle.oauth,
             journal: lifecycle.journal, publicURL: configuration.front.publicURL, limits: limits, logger: logger)

@@ -110,6 +110,22 @@ extension SettingKind where Value == Duration {
     }
 }
 
+extension SettingKind where Value == [Duration] {
+    /// Durations separated by commas; none is a value too.
+    package static func durations(_ range: ClosedRange<Duration>) -> SettingKind {
+        let one = SettingKind<Duration>.duration(range)
+        return SettingKind(
+            name: "list of durations",
+            parse: { text throws(SettingProblem) in
+                var values: [Duration] = []
+                for part in text.split(separator: ",") {
+                    values.append(try one.parse(part.trimmingCharacters(in: .whitespaces)))
+                }
+                return values
+            }, print: { $0.map(DurationText.print).joined(separator: ",") })
+    }
+}
+
 extension SettingKind where Value: RawRepresentable<String> & CaseIterable {
     /// One of a closed list of words.
     package static var choice: SettingKind {

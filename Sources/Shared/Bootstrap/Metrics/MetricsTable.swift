@@ -16,6 +16,12 @@ package enum MetricsTable {
             "refreshes_total", "counter", ["provider", "outcome"], "worker, front",
             "Attempts to refresh, by what came of them."),
         row(
+            "refreshes_limited_total", "counter", ["provider"], "worker, front",
+            "Attempts put off because a limit of provider, OAuth app or grant had no room."),
+        row(
+            "refresh_drain_per_second", "gauge", [], "scheduler",
+            "Jobs of the lanes of refreshes that the fleet settled in the last minute; two minutes of them may wait."),
+        row(
             "attempts_recovered_total", "counter", ["provider"], "worker",
             "Open attempts of others that were taken over."),
         row(
@@ -24,6 +30,19 @@ package enum MetricsTable {
         row(
             "escrow_recovered_total", "counter", ["outcome"], "worker, front",
             "Records brought out of abandoned journals."),
+        row(
+            "escrow_replayed_total", "counter", ["outcome"], "worker, front",
+            "Answers that a changed database server lacked and the journal gave back."),
+        row("server_changes_total", "counter", [], "all", "Changes of the database server that this process noticed."),
+        row(
+            "server_hold", "gauge", [], "all",
+            "1 while nothing that rotates is presented because the database server has changed."),
+        row(
+            "refresh_tokens_found_total", "counter", ["provider"], "worker, front",
+            "Refresh tokens that stood in a refusal and were kept."),
+        row(
+            "inbound_signals_total", "counter", ["provider", "outcome"], "front",
+            "Signals of providers about ended grants: by kind, or why one was not believed."),
         row("validations_total", "counter", ["integration", "outcome"], "worker", "Probes of connections."),
         row("revocations_total", "counter", ["provider", "outcome"], "worker", "Revocations asked of providers."),
         row("webhook_attempts_total", "counter", ["outcome"], "worker", "Tries to deliver an event."),

@@ -28,12 +28,15 @@ struct AnswerShapeReader {
             expiresIn: path("expires_in", "expires_in"),
             expiresAt: inner?.string("expires_at").map { AnswerPath($0) },
             refreshExpiresIn: paths("refresh_expires_in", ["refresh_token_expires_in", "refresh_expires_in"]),
-            scope: path("scope", "scope"), scopeSeparator: separator,
+            refreshExpiresAt: inner?.string("refresh_expires_at").map { AnswerPath($0) },
+            readsExpiryOfJWT: inner?.bool("expiry_of_jwt") ?? false, scope: path("scope", "scope"),
+            scopeSeparator: separator,
             furtherTokens: (inner?.texts("further_tokens") ?? [:]).mapValues { AnswerPath($0) },
             errorCode: paths("error_code", ["error"]),
             errorDescription: paths("error_description", ["error_description", "message"]),
-            errorShapes: inner?.elements("errors").compactMap { rule($0.node, $0.path) }
-                ?? [FieldRule(path: AnswerPath("error"), test: .present)])
+            errorShapes: inner?.has("errors") == true
+                ? inner?.elements("errors").compactMap { rule($0.node, $0.path) } ?? []
+                : [FieldRule(path: AnswerPath("error"), test: .present)])
     }
 
     /// `{field: ok, equals: false}`, `{field: code, not: 0}`, or `{field: error}` for "is there".

@@ -36,13 +36,30 @@ struct ProbeReader {
         let body = inner.string("body")
         let alive = inner.ints("success") ?? []
         let field = AnswerShapeReader(inner).rule("success_field")
+        let scopes = scopes(inner)
+        let every = inner.int("every_seconds")
+        if let every, every < 60 { inner.fault("every_seconds", "must be at least 60") }
         let verdicts = VerdictReader(inner).read("verdicts")
         guard let url else { return nil }
         return Probe(
             method: method, url: url, headers: headers, body: body, aliveStatuses: alive, successField: field,
             errorCode: codes.map { AnswerPath($0) }, errorDescription: descriptions.map { AnswerPath($0) },
-            verdicts: verdicts)
+            scopes: scopes, every: every.map { .seconds($0) }, verdicts: verdicts)
     }
+
+    /// `{header: x-oauth-scopes}` or `{field: scope}`, with `separator` (`comma`, else `space`).
+    private func scopes(_ fields: YAMLFields) -> ProbeScopes? {
+        guard let inner = fields.fields("scopes") else { return nil }
+        defer { inner.finish() }
+        let header = inner.string("header")?.lowercased()
+        let field = inner.string("field")
+        let separator: ScopeSeparator = inner.choice("separator") ?? .space
+        if (header == nil) == (field == nil) { inner.fault("header", "or `field` must stand here, one of them") }
+        let place = header.map { ProbeScopes.Place.header($0) } ?? field.map { .field(AnswerPath($0)) }
+        return place.map { ProbeScopes(place: $0, separator: separator == .comma ? "," : " ") }
+    }
+
+    private enum ScopeSeparator: String, CaseIterable { case space, comma }
 }
 
 /// Reads `credential`: where a token goes. Nothing said: `Authorization: Bearer …` (RFC 6750 §2.1).

@@ -45,11 +45,14 @@ struct ProviderReader {
         let scopeParameter = fields.string("scope_parameter") ?? "scope"
         let extras = AuthorizeExtras.read("authorize", fields)
         let request = tokenRequest()
+        let refresh = RefreshReader(fields, reach: reach).read("refresh", known: known)
         let answer = AnswerShapeReader(fields).read("token_answer", scopeSeparator: separator)
         let replay = replay()
         let verdicts = VerdictReader(fields).read("verdicts")
         let lifetimes = lifetimes()
+        let limits = limits("limits")
         let revocation = RevocationReader(fields, reach: reach).read("revocation", known: known)
+        let inbound: InboundScheme? = fields.choice("inbound")
         let grade: Grade = fields.choice("grade") ?? .unverified
         fields.finish()
         var entry = ProviderEntry(id: id, provider: nil, parameters: parameters, facts: facts)
@@ -58,8 +61,9 @@ struct ProviderReader {
             id: id, name: name, parameters: parameters, authorizationURL: authorizationURL, tokenURL: tokenURL,
             refreshURL: refreshURL, issuer: issuer, pkce: pkce, clientAuthentication: authentication,
             clientIDParameter: clientID, clientSecretParameter: clientSecret, scopeSeparator: separator,
-            scopeParameter: scopeParameter, authorizeExtras: extras, request: request, answer: answer, facts: facts,
-            replay: replay, verdicts: verdicts, lifetimes: lifetimes, revocation: revocation, reach: reach,
+            scopeParameter: scopeParameter, authorizeExtras: extras, request: request, refresh: refresh, answer: answer,
+            facts: facts, replay: replay, verdicts: verdicts, lifetimes: lifetimes, limits: limits,
+            revocation: revocation, inbound: inbound, reach: reach,
             sources: sources, grade: grade)
         return entry
     }
@@ -132,6 +136,27 @@ struct ProviderReader {
     private enum ReplayWord: String, CaseIterable {
         case replayable, windowed, strict
         case untilUsed = "until_used"
+    }
+
+    /// `limits: [{per: grant, count: 10, seconds: 600}]`, at most one of each scope.
+    private func limits(_ key: String) -> [RateLimit] {
+        var found: [RateLimit] = []
+        for (node, path) in fields.elements(key) {
+            let inner = YAMLFields(node, path: path, list: fields.list)
+            defer { inner.finish() }
+            guard let scope: RateLimit.Scope = inner.choice("per"), let count = inner.int("count"),
+                let seconds = inner.int("seconds"), count > 0, (1...86_400).contains(seconds)
+            else {
+                inner.list.add(
+                    path, node, "needs `per` (provider, app or grant), `count` from 1 and `seconds` to 86400")
+                continue
+            }
+            if found.contains(where: { $0.scope == scope }) {
+                inner.list.add(path, node, "is the second limit per \(scope.rawValue); keep the stricter one")
+            }
+            found.append(RateLimit(scope: scope, count: count, seconds: seconds))
+        }
+        return found
     }
 
     private func lifetimes() -> Lifetimes {

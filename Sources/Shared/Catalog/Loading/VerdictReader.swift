@@ -38,14 +38,18 @@ struct VerdictReader {
             let description = inner.string("description")
             let field = inner.string("field")
             let values = inner.strings("values") ?? []
-            if (field == nil) != values.isEmpty { inner.fault("field", "stands together with `values`") }
-            if statuses.isEmpty, code == nil, description == nil, field == nil {
-                inner.list.add(path, node, "matches everything; give status, code, description, or field and values")
+            let header = inner.string("header")?.lowercased()
+            if field != nil, values.isEmpty { inner.fault("field", "stands together with `values`") }
+            if field == nil, header == nil, !values.isEmpty { inner.fault("values", "stands with `field` or `header`") }
+            if field != nil, header != nil { inner.fault("header", "stands beside `field`; give one of them") }
+            if statuses.isEmpty, code == nil, description == nil, field == nil, header == nil {
+                inner.list.add(
+                    path, node, "matches everything; give status, code, description, header, or field and values")
                 return nil
             }
             let matcher = AnswerMatcher(
                 statuses: statuses, code: code, description: description, field: field.map { AnswerPath($0) },
-                values: values)
+                header: header, values: values)
             return make(inner, matcher)
         }
     }

@@ -1,5 +1,6 @@
 import Lifecycle
 import Pacing
+import Store
 
 /// Every duration of the lifecycle, from configuration.
 enum LifecycleSettings {
@@ -36,17 +37,40 @@ enum LifecycleSettings {
     static let validateEvery = Setting(
         "lifecycle.validate_every", .duration(upToAYear), default: standard.validateEvery,
         "Time between two probes of a connection; `0s` switches them off.")
+    static let validateGap = Setting(
+        "lifecycle.validate_gap", .duration(positive), default: standard.validateGap,
+        "A connection whose calls are answered with 401 is probed at most once in it.")
     static let callerPatience = Setting(
         "lifecycle.caller_patience", .duration(positive), default: standard.callerPatience,
         "Longest wait of a call for a refresh that somebody else is making.")
     static let expiryMargin = Setting(
         "lifecycle.expiry_margin", .duration(upToAYear), default: standard.expiryMargin,
         "A token that ends within it is refreshed before it is used; at most a tenth of its life.")
+    static let serverWatch = Setting(
+        "lifecycle.server_watch", .duration(positive), default: standard.serverWatch,
+        "Time between two looks whether the database is still the server that is known.")
+    static let journalPatience = Setting(
+        "lifecycle.journal_patience", .duration(positive), default: standard.journalPatience,
+        "After a change of server: how long to wait for an escrow journal that stays silent.")
+
+    static let hotFor = Setting(
+        "lifecycle.hot_for", .duration(.zero ... .seconds(3660 * 86_400)), default: standard.planning.hotFor,
+        "A connection used or made within it is refreshed ahead of its token's end; others on use and to stay alive.")
+    static let keepAliveAtMost = Setting(
+        "lifecycle.keep_alive_at_most", .duration(positive), default: standard.planning.keepAliveAtMost,
+        "Longest time between two refreshes of an unused connection; a third of its idle limit where that is shorter.")
+    static let warnBefore = Setting(
+        "lifecycle.warn_before", .durations(positive), default: standard.planning.warnBefore,
+        "How long before an end that refreshing cannot move `connection.expiring` is told; empty: never.")
+    static let endangeredWithin = Setting(
+        "lifecycle.endangered_within", .duration(upToAYear), default: standard.endangeredWithin,
+        "A due connection whose grant is lost within it is refreshed before all others.")
 
     static let rows = [
         attemptLength.row, sendWithin.row, requestTimeout.row, confirmAfter.row, backoffBase.row, backoffCap.row,
-        claim.row, quarantineProbe.row, revocationPatience.row, validateEvery.row, callerPatience.row,
-        expiryMargin.row,
+        claim.row, quarantineProbe.row, revocationPatience.row, validateEvery.row, validateGap.row,
+        callerPatience.row, expiryMargin.row, serverWatch.row, journalPatience.row, hotFor.row, keepAliveAtMost.row,
+        warnBefore.row, endangeredWithin.row,
     ]
 }
 
@@ -63,8 +87,15 @@ extension LifecycleTimings {
         quarantineProbe = reader.value(LifecycleSettings.quarantineProbe)
         revocationPatience = reader.value(LifecycleSettings.revocationPatience)
         validateEvery = reader.value(LifecycleSettings.validateEvery)
+        validateGap = reader.value(LifecycleSettings.validateGap)
         callerPatience = reader.value(LifecycleSettings.callerPatience)
         expiryMargin = reader.value(LifecycleSettings.expiryMargin)
+        serverWatch = reader.value(LifecycleSettings.serverWatch)
+        journalPatience = reader.value(LifecycleSettings.journalPatience)
+        planning.hotFor = reader.value(LifecycleSettings.hotFor)
+        planning.keepAliveAtMost = reader.value(LifecycleSettings.keepAliveAtMost)
+        planning.warnBefore = reader.value(LifecycleSettings.warnBefore)
+        endangeredWithin = reader.value(LifecycleSettings.endangeredWithin)
         check(reader)
     }
 
