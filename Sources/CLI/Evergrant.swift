@@ -18,13 +18,17 @@ struct Evergrant: AsyncParsableCommand {
                 subcommands: [UpCommand.self, FrontCommand.self, SchedulerCommand.self, WorkerCommand.self]),
             CommandGroup(
                 name: "Set-up",
-                subcommands: [MigrateCommand.self, DoctorCommand.self, APIKeysCommand.self, AppsCommand.self]),
+                subcommands: [
+                    MigrateCommand.self, DoctorCommand.self, APIKeysCommand.self, AppsCommand.self, SecretsCommand.self,
+                ]),
             CommandGroup(
                 name: "Looking and repairing",
                 subcommands: [
-                    ConnectionsCommand.self, JobsCommand.self, SchedulesCommand.self, QueuesCommand.self,
+                    ConnectionsCommand.self, ProvidersCommand.self, EventsCommand.self, WebhooksCommand.self,
+                    AuditCommand.self, JobsCommand.self, SchedulesCommand.self, QueuesCommand.self,
                     LimitsCommand.self, PausesCommand.self, WorkersCommand.self, ServerCommand.self,
                 ]),
+            CommandGroup(name: "Moving", subcommands: [ImportCommand.self, ExportCommand.self, EraseCommand.self]),
             CommandGroup(name: "Testing", subcommands: [SandboxCommand.self, BenchCommand.self]),
         ])
 

@@ -6,6 +6,7 @@ import Credentials
 import EmbeddedPostgres
 import Escrow
 import Foundation
+import Lifecycle
 import Postgres
 import Queue
 import Sandbox
@@ -25,6 +26,7 @@ enum Failure {
             ("escrow journal: \(error)", error.code == .writeFailed ? EX_IOERR : EX_CONFIG)
         case let error as SchemaError: ("schema: \(error)", EX_CONFIG)
         case let error as InvalidValue: ("\(error)", EX_USAGE)
+        case let error as ClientSecretRotation.Refusal: ("\(error); \(error.repair)", EX_DATAERR)
         case let error as PostgresError: database(error)
         case let error as EmbeddedPostgresError: ("\(error)", EX_UNAVAILABLE)
         case let error as PortInUse: ("\(error)", EX_UNAVAILABLE)

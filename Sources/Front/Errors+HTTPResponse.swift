@@ -22,6 +22,10 @@ extension HTTPProblem {
         case let error as InvalidValue: self = .invalid(error.item, "\(error.problem); \(error.repair)")
         case let error as FormError:
             self = .invalid(error.faults.map { Fault(field: $0.item, problem: "\($0.problem); \($0.repair)") })
+        case let error as ClientSecretRotation.Refusal:
+            self = HTTPProblem(
+                error.code == .noApp ? .notFound : .conflict, error.code.rawValue, Self.sentence(error.description),
+                hint: error.repair)
         case let error as CredentialError: self.init(error)
         case let error as EgressFailure: self.init(error)
         case let error as PostgresError: self.init(error)

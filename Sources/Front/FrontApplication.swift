@@ -17,9 +17,10 @@ package struct FrontApplication: Service {
     package init(options: FrontOptions, services: FrontServices) throws {
         let logger = services.logger
         let uses = UseRecorder(pool: services.pool, callsPerConnection: options.callsPerConnection, logger: logger)
+        let watch = FeedWatch(pool: services.pool, logger: logger)
         let addresses = addresses
         let open = Application(
-            responder: try Self.publicRouter(options, services, uses).buildResponder(),
+            responder: try Self.publicRouter(options, services, uses, watch).buildResponder(),
             server: .http1(configuration: .init(idleTimeout: Self.idleTimeout)),
             configuration: ApplicationConfiguration(
                 address: .hostname(options.publicAddress.host, port: options.publicAddress.port)),
@@ -30,8 +31,8 @@ package struct FrontApplication: Service {
             configuration: ApplicationConfiguration(
                 address: .hostname(options.adminAddress.host, port: options.adminAddress.port)),
             onServerRunning: { addresses.bound(.admin, $0) }, logger: logger)
-        // Shut down in reverse: first the listeners, then what their calls use.
-        self.services = [uses, admin, open]
+        // Shut down in reverse: first the calls that wait, then the listeners, then what their calls use.
+        self.services = [uses, admin, open, watch]
         self.logger = logger
     }
 
@@ -44,7 +45,7 @@ package struct FrontApplication: Service {
     }
 
     private static func publicRouter(
-        _ options: FrontOptions, _ services: FrontServices, _ uses: UseRecorder
+        _ options: FrontOptions, _ services: FrontServices, _ uses: UseRecorder, _ watch: FeedWatch
     ) throws -> Router<FrontRequestContext> {
         let renderer = try PageRenderer()
         let authenticator = KeyAuthenticator(pool: services.pool, life: options.keyCacheLife)
@@ -63,13 +64,21 @@ package struct FrontApplication: Service {
         EnvironmentsController(services: services, bodyLimit: limit).addRoutes(to: routes)
         APIKeysController(services: services, authenticator: authenticator, bodyLimit: limit).addRoutes(to: routes)
         IntegrationsController(services: services, bodyLimit: limit).addRoutes(to: routes)
+        ImportsController(services: services).addRoutes(to: routes)
+        ExportsController(services: services, bodyLimit: limit).addRoutes(to: routes)
+        ErasuresController(services: services).addRoutes(to: routes)
+        OAuthAppController(services: services, bodyLimit: limit).addRoutes(to: routes)
         let sessions = SessionsController(services: services, bodyLimit: limit)
         sessions.addRoutes(to: routes)
         ConnectionsController(services: services, sessions: sessions, bodyLimit: limit).addRoutes(to: routes)
         WebhooksController(services: services, bodyLimit: limit).addRoutes(to: routes)
+        DeliveriesController(services: services).addRoutes(to: routes)
+        EventsController(services: services, watch: watch, longestWait: options.feedWait).addRoutes(to: routes)
+        AuditController(services: services).addRoutes(to: routes)
         JobsController(services: services, bodyLimit: limit).addRoutes(to: routes)
         QueuesController(services: services).addRoutes(to: routes)
         LimitsController(services: services, bodyLimit: limit).addRoutes(to: routes)
+        ProviderHealthController(services: services, bodyLimit: limit).addRoutes(to: routes)
         SchedulesController(services: services, bodyLimit: limit).addRoutes(to: routes)
         try ConnectPages(services: services, options: options, renderer: renderer).addRoutes(to: router)
         try ConnectWindow(services: services, options: options, renderer: renderer).addRoutes(to: routes)

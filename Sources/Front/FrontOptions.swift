@@ -17,6 +17,9 @@ package struct FrontOptions: Sendable, Hashable {
     /// Longest wait for a provider's first byte in passthrough. Default 60 s.
     package var passthroughTimeout: Duration = .seconds(60)
 
+    /// Longest wait of a call that reads the feed; a longer one that is asked for is cut. Default 60 s.
+    package var feedWait: Duration = .seconds(60)
+
     package init(
         publicAddress: ListenAddress = ListenAddress(host: "127.0.0.1", port: 8080),
         adminAddress: ListenAddress = ListenAddress(host: "127.0.0.1", port: 9090), publicURL: String

@@ -3,6 +3,7 @@ import Connect
 import Credentials
 import Lifecycle
 import Logging
+import Metrics
 import Pacing
 import Postgres
 import Queue
@@ -19,9 +20,12 @@ package struct SchedulerProcess: Sendable {
     /// - Parameters:
     ///   - sweepInterval: between two looks for connections that are due.
     ///   - batch: connections planned by one statement.
+    ///   - sealInterval: between two seals of the audit.
+    ///   - keepAudit: how long rows of the audit stay.
     package init(
         lifecycle: LifecycleServices, connect: ConnectFlow, webhooks: WebhookConfiguration, sweepInterval: Duration,
-        batch: Int, observer configuration: WorkerObserverConfiguration = WorkerObserverConfiguration()
+        batch: Int, sealInterval: Duration = .seconds(5), keepAudit: Duration = .seconds(400 * 86_400),
+        observer configuration: WorkerObserverConfiguration = WorkerObserverConfiguration()
     ) {
         let logger = lifecycle.logger
         let planner = LifecyclePlanner(lifecycle, batch: batch)
@@ -29,8 +33,12 @@ package struct SchedulerProcess: Sendable {
         let validations = ValidationPlanner(planner: planner, queue: lifecycle.queue, batch: batch)
         let dispatcher = WebhookDispatcher(pool: lifecycle.pool, queue: lifecycle.queue, configuration: webhooks)
         let revocation = ConnectionRevocation(lifecycle)
+        let imports = GrantImport(lifecycle)
+        let erasure = IdentityErasure(lifecycle)
         let pool = lifecycle.pool
         let server = JournalReplay(lifecycle) { _ in }
+        let providers = ProviderHealthMeter(pool: pool)
+        let sealer = AuditSealer(pool: pool)
         duties =
             [
                 PeriodicDuty(name: "watch_server", interval: lifecycle.timings.serverWatch, logger: logger) {
@@ -53,11 +61,40 @@ package struct SchedulerProcess: Sendable {
                 PeriodicDuty(name: "plan_revocations", interval: sweepInterval, logger: logger) {
                     try await planner.planRevocations() >= batch
                 },
+                PeriodicDuty(name: "apply_imports", interval: .seconds(1), logger: logger) {
+                    try await imports.apply()
+                },
+                PeriodicDuty(name: "finish_erasures", interval: .seconds(5), logger: logger) {
+                    try await erasure.finish()
+                },
+                PeriodicDuty(name: "sweep_imports", interval: .seconds(60), logger: logger) {
+                    try await imports.sweep()
+                    return false
+                },
                 PeriodicDuty(name: "sequence_events", interval: .milliseconds(150), logger: logger) {
                     try await dispatcher.dispatch(limit: 500) == 500
                 },
                 PeriodicDuty(name: "sweep_deliveries", interval: .seconds(60), logger: logger) {
                     try await dispatcher.sweep(limit: 500) == 500
+                },
+                PeriodicDuty(name: "measure_providers", interval: .seconds(10), logger: logger) {
+                    try await providers.measure()
+                    return false
+                },
+                PeriodicDuty(name: "prune_held_verdicts", interval: .seconds(3600), logger: logger) {
+                    try await HeldVerdicts.prune(in: pool)
+                    return false
+                },
+                PeriodicDuty(name: "prune_events", interval: .seconds(600), logger: logger) {
+                    try await dispatcher.prune()
+                },
+                PeriodicDuty(name: "seal_audit", interval: sealInterval, logger: logger) {
+                    let isMore = try await sealer.seal().isMore
+                    Gauge(label: "audit_unsealed_seconds").record(try await sealer.lag())
+                    return isMore
+                },
+                PeriodicDuty(name: "prune_audit", interval: .seconds(3600), logger: logger) {
+                    try await sealer.prune(olderThan: keepAudit, limit: 50) >= 50
                 },
                 PeriodicDuty(name: "sweep_sessions", interval: .seconds(60), logger: logger) {
                     try await connect.sweep { id in

@@ -11,6 +11,7 @@ import Webhooks
 /// A worker: performs jobs until it is told to stop, and keeps nothing but its escrow journal.
 package struct WorkerProcess: Sendable {
     private let recovery: EscrowRecovery
+    private let health: ProviderHealthService
     private let runner: JobRunner
     private let refresher: CredentialRefresher
 
@@ -21,6 +22,7 @@ package struct WorkerProcess: Sendable {
     ) {
         recovery = EscrowRecovery(lifecycle, connect: connect, logger: lifecycle.logger)
         refresher = CredentialRefresher(lifecycle)
+        health = ProviderHealthService(lifecycle)
         let attempts = RefreshAttempts(lifecycle)
         let handlers: [any JobHandler] = [
             RefreshHandler(attempts: attempts), RecoverHandler(attempts: attempts),
@@ -39,7 +41,7 @@ package struct WorkerProcess: Sendable {
     package func prepare() async { await recovery.drain() }
 
     /// In the order of their dependence; shutdown reverses it, so the runner drains first.
-    package func services() -> [any Service] { [recovery, runner] }
+    package func services() -> [any Service] { [recovery, health, runner] }
 
     /// Waits for refreshes that a probe began.
     package func finish() async { await refresher.drain() }

@@ -29,6 +29,24 @@ import Testing
     }
 
     @Test(arguments: [
+        ("https://acme.example.com/token", "acme.example.com", false),
+        ("https://api.{region}.acme.example.com/token", "api.us.acme.example.com", false),
+        ("https://{name}.acme.example.com/token", "acme-1.acme.example.com", true),
+        ("https://{server}/token", "git.example.org:8443", false),
+        ("https://acme.example.com/{tenant}/token", "acme.example.com/t1", true),
+    ])
+    func `trouble is counted by host, and by tenant where connections have their own`(
+        url: String, name: String, isOfTenant: Bool
+    ) throws {
+        let template = try catalog(tokenURL: url).tokenURL
+        let pinned = ["server": "git.example.org:8443"]
+        let values = pinned.merging(["name": "acme-1", "tenant": "t1"]) { old, _ in old }
+        let place = try template.place(values, pinned: pinned)
+        #expect(place.name == name)
+        #expect(place.isOfTenant == isOfTenant)
+    }
+
+    @Test(arguments: [
         ("https://{name}.acme.example.com/token", "https://acme-1.acme.example.com/token", true),
         ("https://{name}.{region}", "", true),
         ("https://api.{region}.acme.example.com/token", "https://api.us.acme.example.com/token", false),

@@ -29,7 +29,8 @@ struct ConnectWorld: Sendable {
     static let quiet = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
 
     static func with(
-        limits: ConnectLimits = ConnectLimits(), _ body: (ConnectWorld) async throws -> Void
+        limits: ConnectLimits = ConnectLimits(), onePerAccount: Bool = false,
+        _ body: (ConnectWorld) async throws -> Void
     ) async throws {
         try await withMigratedDatabase { database in
             let sandbox = SandboxServer(configuration: SandboxConfiguration(port: 0), logger: quiet)
@@ -41,7 +42,14 @@ struct ConnectWorld: Sendable {
                 let base = "http://127.0.0.1:\(try await sandbox.port)"
                 let pool = database.pool()
                 let egress = EgressClient(logger: quiet)
-                let catalog = try IntegrationCatalog(variables: ["sandbox_base": base, "sandbox_window": "600"])
+                let files = URL(fileURLWithPath: directory + "-catalog")
+                try FileManager.default.createDirectory(at: files, withIntermediateDirectories: true)
+                defer { try? FileManager.default.removeItem(at: files) }
+                if onePerAccount {
+                    try Data(Self.onePerAccount.utf8).write(to: files.appending(path: "sandbox.yaml"))
+                }
+                let catalog = try IntegrationCatalog(
+                    directories: [files], variables: ["sandbox_base": base, "sandbox_window": "600"])
                 let vault = CredentialVault(
                     keyring: try Keyring([
                         KeyEncryptionKey(id: "test", key: Secret(SecureRandom.bytes(32)), isPrimary: true)
@@ -63,6 +71,21 @@ struct ConnectWorld: Sendable {
         }
     }
 
+    /// The sandbox's family class, as a provider that keeps one grant per account.
+    private static let onePerAccount = """
+        requires: [sandbox_base]
+        allow_http: true
+        networks: [127.0.0.0/8]
+        providers:
+          sandbox-strict-family:
+            authorization_url: ${sandbox_base}/strict-family/authorize
+            token_url: ${sandbox_base}/strict-family/token
+            client: {authentication: body}
+            replay: {class: strict, harm: family}
+            revocation: {url: "${sandbox_base}/strict-family/revoke", kills: token}
+            grants: {one_per_account: true}
+        """
+
     private func enable(_ integration: String, provider: String) async throws {
         let uid = "app_" + SecureRandom.hex()
         let secret = try await vault.seal(
@@ -76,8 +99,11 @@ struct ConnectWorld: Sendable {
     }
 
     /// A session that one browser holds.
-    func opened(finish: Bool = false) async throws -> (session: ConnectSessionRecord, browser: BrowserBinding) {
-        var request = SessionRequest(identity: try Identity(type: .user, value: "user-1"))
+    func opened(finish: Bool = false, identity: String = "user-1", reconnecting: UUID? = nil) async throws -> (
+        session: ConnectSessionRecord, browser: BrowserBinding
+    ) {
+        var request = SessionRequest(identity: try Identity(type: .user, value: identity))
+        request.connection = reconnecting
         request.integrations = ["sandbox-strict-family"]
         request.requiresFinish = finish
         var environment = environment
@@ -94,16 +120,42 @@ struct ConnectWorld: Sendable {
     }
 
     /// Leaves, consents, and returns the query of the callback.
-    func consent(_ session: ConnectSessionRecord, _ browser: BrowserBinding) async throws -> Secret {
+    func consent(
+        _ session: ConnectSessionRecord, _ browser: BrowserBinding, account: String = "ann@example.com"
+    ) async throws -> Secret {
         let departure = try await flow.depart(
             session: session.uid, browser: browser, integration: "sandbox-strict-family", typed: [:])
         let outcome = await egress.send(
             EgressRequest(
-                url: departure.url.revealedText() + "&auto=allow&login_hint=ann@example.com", policy: .loopbackOnly))
+                url: departure.url.revealedText() + "&auto=allow&login_hint=\(account)", policy: .loopbackOnly))
         guard case .answered(let answer) = outcome,
             let query = answer.headers["location"]?.split(separator: "?", maxSplits: 1).last
         else { throw InvalidValue(item: "consent", problem: "\(outcome)", repair: "look at the sandbox") }
         return Secret(String(query))
+    }
+
+    /// The whole flow, to its callback.
+    @discardableResult
+    func connected(
+        identity: String = "user-1", account: String = "ann@example.com", finish: Bool = false,
+        reconnecting: UUID? = nil
+    ) async throws -> FinishedSession {
+        let (session, browser) = try await opened(finish: finish, identity: identity, reconnecting: reconnecting)
+        return try await flow.callback(
+            integration: "sandbox-strict-family", query: try await consent(session, browser, account: account),
+            browser: browser)
+    }
+
+    /// Tells the sandbox something over its control endpoints.
+    func control(_ path: String, _ body: String) async throws {
+        let outcome = await egress.send(
+            EgressRequest(
+                method: "POST", url: "http://127.0.0.1:\(try await sandbox.port)/control/\(path)",
+                headers: [("content-type", "application/json")], body: .bytes(Array(body.utf8)),
+                policy: .loopbackOnly))
+        guard case .answered(let answer) = outcome, answer.status < 300 else {
+            throw InvalidValue(item: path, problem: "\(outcome)", repair: "look at the sandbox")
+        }
     }
 
     func count(_ sql: String) async throws -> Int {

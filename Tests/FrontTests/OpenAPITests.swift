@@ -1,4 +1,5 @@
 import Foundation
+import Front
 import Testing
 
 /// `openapi.yaml` and the front agree: schemathesis makes up requests from the one and sends them to the other.
@@ -12,7 +13,7 @@ import Testing
         .enabled(if: program != nil, "no schemathesis beside the Python of EVERGRANT_TEST_PYTHON"),
         .timeLimit(.minutes(5)))
     func `made-up requests get documented answers, and never a 500`() async throws {
-        try await FrontWorld.with { world in
+        try await FrontWorld.with(options: { $0.feedWait = .zero }) { world in
             _ = try await world.connectedByKey("placed-header")
             try await world.enable("sandbox-windowed")
             let ended = try await ChildProcess.run(

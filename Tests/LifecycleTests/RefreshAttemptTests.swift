@@ -131,29 +131,6 @@ import Testing
         }
     }
 
-    @Test func `an OAuth app that is refused is suspended once, and its users hear nothing`() async throws {
-        var timings = LifecycleWorld.timings
-        timings.quarantineProbe = .seconds(3600)
-        try await LifecycleWorld.with(timings: timings) { world in
-            let connection = try await world.connect("strict")
-            try await world.fault("invalid_client", at: "strict", count: 2)
-            #expect(try await world.refresh(connection) == .trouble(.appFault, retryIn: .seconds(3600)))
-            var row = try await world.row(connection)
-            #expect(row.state == .degraded)
-            #expect(row.reason == .appFault)
-            // While the probe is not due, nothing is sent.
-            #expect(try await world.refresh(connection) == .trouble(.appFault, retryIn: .seconds(3600)))
-            #expect(try await world.operatorEvents() == ["oauth_app.suspended"])
-            try await world.makeProbeDue()
-            #expect(try await world.refresh(connection) == .trouble(.appFault, retryIn: .seconds(3600)))
-            try await world.makeProbeDue()
-            #expect(try await world.refresh(connection) == .refreshed)
-            row = try await world.row(connection)
-            #expect(row.state == .active)
-            #expect(try await world.operatorEvents() == ["oauth_app.suspended", "oauth_app.resumed"])
-        }
-    }
-
     @Test func `an answer that nobody knows counts as trouble, not as a refusal`() async throws {
         try await LifecycleWorld.with { world in
             let connection = try await world.connect("strict")
@@ -188,10 +165,5 @@ extension LifecycleWorld {
             PostgresStatement(
                 "test_operator_events", "select type from evergrant.events where connection_id is null order by id"), []
         ).map { try $0.decode(String.self) }
-    }
-
-    func makeProbeDue() async throws {
-        try await pool.execute(
-            PostgresStatement("test_probe_due", "update evergrant.oauth_apps set probe_due_at = now()"), [])
     }
 }

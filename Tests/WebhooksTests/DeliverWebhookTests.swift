@@ -81,7 +81,7 @@ import Vault
             try await fixture.dispatch()
             #expect(try await fixture.deliveries(made.endpoint).count == 1)
             let feed = try await Events.feed(environmentID: fixture.environmentID, after: 0, in: fixture.pool)
-            #expect(feed.map(\.position) == (1...7).map { Int64($0) })
+            #expect(feed.map(\.position) == (1...8).map { Int64($0) })
             #expect(feed.filter { $0.type == "connection.broken" }.count == 3)
 
             let enabled = try await fixture.endpoint(types: ["connection.broken"])

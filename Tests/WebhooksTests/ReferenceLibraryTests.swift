@@ -38,7 +38,9 @@ import Testing
     }
 
     /// Runs the script without blocking a thread; input and output are files, so that no pipe can fill up.
-    private static func run(_ python: String, _ input: Data) async throws -> String {
+    static func run(
+        _ python: String, _ input: Data, script: String = ReferenceLibraryTests.script
+    ) async throws -> String {
         let folder = FileManager.default.temporaryDirectory.appending(path: "webhook-\(UUID().uuidString)")
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
         defer { try? FileManager.default.removeItem(at: folder) }

@@ -32,6 +32,28 @@ import Testing
         }
     }
 
+    @Test func `the operator's events reach endpoints that name them, and no other`() async throws {
+        try await WebhookFixture.run { fixture in
+            let all = try await fixture.endpoint("all", types: ["*"]).endpoint
+            let usual = try await fixture.endpoint("usual").endpoint
+            let operators = try await fixture.endpoint("operators", types: Events.operators).endpoint
+            for type in Events.operators {
+                try await fixture.run(
+                    """
+                    insert into evergrant.events (environment_id, type, payload)
+                    select id, '\(type)', '{}' from evergrant.environments order by id limit 1
+                    """)
+            }
+            try await fixture.dispatch()
+            func types(_ endpoint: WebhookEndpointRecord) async throws -> [String] {
+                try await fixture.deliveries(endpoint).map(\.eventType)
+            }
+            #expect(try await types(all) == [])
+            #expect(try await types(usual) == [])
+            #expect(try await types(operators) == Events.operators)
+        }
+    }
+
     @Test func `the feed has no gap and no repeat, however many sequencers run at once`() async throws {
         try await WebhookFixture.run { fixture in
             let endpoint = try await fixture.endpoint(types: ["connection.broken"]).endpoint

@@ -162,7 +162,9 @@ final class WebhookFixture: Sendable {
 
     /// Deliveries of an endpoint, oldest first.
     func deliveries(_ endpoint: WebhookEndpointRecord, _ state: DeliveryState? = nil) async throws -> [DeliveryRecord] {
-        try await Deliveries.list(endpointID: endpoint.id, state: state, in: pool).reversed()
+        try await Deliveries.list(
+            environmentID: endpoint.environmentID, endpointID: endpoint.id, state: state, in: pool
+        ).reversed()
     }
 
     func endpointNow(_ name: String = "main") async throws -> WebhookEndpointRecord {

@@ -40,7 +40,7 @@ struct FrontCommand: AsyncParsableCommand {
                     webhooks: parts.configuration.webhooks, prometheusText: parts.metrics.prometheusText))
             let recovery = EscrowRecovery(parts.lifecycle, connect: parts.connect, logger: parts.logger)
             await recovery.drain()
-            try await serve([recovery, application])
+            try await serve([recovery, ProviderHealthService(parts.lifecycle), application])
             await refresher.drain()
         }
     }
@@ -55,6 +55,7 @@ extension FrontSettings {
         options.maximumBodyBytes = maximumBodyBytes
         options.keyCacheLife = keyCacheLife
         options.callsPerConnection = callsPerConnection
+        options.feedWait = feedWait
         options.passthroughTimeout = passthroughTimeout
         return options
     }

@@ -16,7 +16,8 @@ struct SchedulerCommand: AsyncParsableCommand {
             let settings = configuration.scheduler
             let scheduler = SchedulerProcess(
                 lifecycle: parts.lifecycle, connect: parts.connect, webhooks: configuration.webhooks,
-                sweepInterval: settings.sweepInterval, batch: settings.sweepBatch)
+                sweepInterval: settings.sweepInterval, batch: settings.sweepBatch,
+                sealInterval: settings.sealInterval, keepAudit: settings.keepAudit)
             let admin = try AdminListener.services(
                 parts, host: settings.adminHost, port: settings.adminPort, setting: "scheduler.admin_port")
             try await serve(admin + scheduler.services())

@@ -30,6 +30,25 @@ enum Tool {
         }
     }
 
+    /// The same for commands that open or seal secrets: with the keyring, the catalog and a way out to providers.
+    static func runSealing<T: Sendable>(
+        _ options: ConfigurationOptions, _ body: (ProcessServices) async throws -> T
+    ) async throws -> T {
+        var configuration = try options.load(needs: [.database, .keyring])
+        if options.logLevel == nil { configuration.log.level = .warning }
+        let logger = configuration.log.bootstrap(label: "evergrant")
+        let parts = try await ProcessServices.assemble(
+            configuration, role: .tool, metrics: MetricsRegistry(), logger: logger)
+        do {
+            let result = try await body(parts)
+            await parts.close()
+            return result
+        } catch {
+            await parts.close()
+            throw error
+        }
+    }
+
     /// The environment named, or the only one there is.
     /// - Throws: ``InvalidValue`` that lists the names.
     static func environment(_ name: String?, in pool: PostgresPool) async throws -> EnvironmentRecord {

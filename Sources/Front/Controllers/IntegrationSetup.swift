@@ -145,7 +145,7 @@ struct IntegrationSetup: Sendable {
             let seen = try await OAuthApps.list(environmentID: environmentID, in: services.pool)
                 .first { $0.provider == provider && $0.clientID == clientID }
             let uid = seen?.uid ?? "app_" + SecureRandom.hex()
-            let version = (seen?.secretVersion ?? 0) + 1
+            let version = (seen?.newestVersion ?? 0) + 1
             var sealed: [UInt8]?
             if let secret {
                 sealed = try await services.vault.seal(

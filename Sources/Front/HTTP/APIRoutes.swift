@@ -5,6 +5,8 @@ import Store
 /// One call of the API: what its key must allow, and what it does.
 struct APICall: Sendable {
     let permission: Permission
+    /// Whether it reads its body as it comes; then an `Idempotency-Key` says nothing, and the body has no limit here.
+    var streams = false
     let perform: @Sendable (Request, FrontRequestContext) async throws -> Reply
 
     init(_ permission: Permission, _ perform: @escaping @Sendable (Request, FrontRequestContext) async throws -> Reply)
@@ -31,7 +33,7 @@ struct APIRoutes {
                     takesSecretHeader ? request.keyField : request.headers[.authorization])
                 context.key = key
                 try key.role.require(call.permission)
-                guard method == .post, let name = request.headers[Idempotency.header] else {
+                guard method == .post, !call.streams, let name = request.headers[Idempotency.header] else {
                     return try await call.perform(request, context).response
                 }
                 return try await idempotency.perform(request, key: name, context: context, call.perform).response

@@ -23,6 +23,10 @@ struct HTTPProblem: Error, Sendable, Hashable {
     /// Seconds, sent as `Retry-After`.
     var retryAfter: Int?
     var allow: [HTTPRequest.Method] = []
+    /// Of a feed: the first that is kept.
+    var oldestPosition: Int64?
+    /// Of a feed: its end.
+    var newestPosition: Int64?
 
     init(_ status: HTTPResponse.Status, _ code: String, _ title: String, hint: String? = nil) {
         self.status = status
@@ -80,11 +84,14 @@ struct HTTPProblem: Error, Sendable, Hashable {
             let hint: String?
             let retryable: Bool
             let faults: [Fault]?
+            let oldest_position: Int64?
+            let newest_position: Int64?
             let request_id: String
         }
         let body = Body(
             type: "about:blank", title: title, status: status.code, code: code, hint: hint, retryable: isRetryable,
-            faults: faults.isEmpty ? nil : faults, request_id: requestID)
+            faults: faults.isEmpty ? nil : faults, oldest_position: oldestPosition, newest_position: newestPosition,
+            request_id: requestID)
         var headers: HTTPFields = [
             .contentType: "application/problem+json", .cacheControl: "no-store",
             .xContentTypeOptions: "nosniff",

@@ -1,3 +1,4 @@
+import Foundation
 import Hummingbird
 
 /// Reads a query by name, refuses unknown names and repeats.
@@ -26,6 +27,17 @@ struct QueryReader {
             throw .invalid(name, "is not a number from \(range.lowerBound) to \(range.upperBound)")
         }
         return number
+    }
+
+    /// A time in RFC 3339, with or without fractions of a second.
+    func time(_ name: String) throws(HTTPProblem) -> Date? {
+        guard let text = values[name] else { return nil }
+        let styles = [
+            Date.ISO8601FormatStyle(includingFractionalSeconds: false),
+            Date.ISO8601FormatStyle(includingFractionalSeconds: true),
+        ]
+        for style in styles { if let date = try? style.parse(text) { return date } }
+        throw .invalid(name, "is not a time such as 2026-01-31T09:05:07Z")
     }
 
     func word<Word: RawRepresentable & CaseIterable>(_ name: String, _ type: Word.Type) throws(HTTPProblem) -> Word?

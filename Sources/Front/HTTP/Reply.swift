@@ -11,6 +11,8 @@ struct Reply: Sendable {
     /// Answers that hold a secret are not remembered.
     var holdsSecret = false
     var headers: HTTPFields = [:]
+    /// Written as it is made, instead of `body`; of calls that stream.
+    var stream: ResponseBody?
 
     static func json(_ value: some Encodable, status: HTTPResponse.Status = .ok, holdsSecret: Bool = false) throws
         -> Reply
@@ -42,6 +44,10 @@ struct Reply: Sendable {
         var fields = headers
         fields[.cacheControl] = "no-store"
         fields[.xContentTypeOptions] = "nosniff"
+        if let stream {
+            fields[.contentType] = "application/octet-stream"
+            return Response(status: status, headers: fields, body: stream)
+        }
         if status == .noContent { return Response(status: status, headers: fields) }
         fields[.contentType] = "application/json"
         return Response(status: status, headers: fields, body: ResponseBody(byteBuffer: ByteBuffer(bytes: body)))

@@ -63,6 +63,8 @@ enum Permission: Sendable, CaseIterable {
     case use
     /// Change connections.
     case manage
+    /// Take credentials out.
+    case export
     /// Integrations, OAuth apps, webhook endpoints, the environment's settings.
     case configure
     /// Retry and cancel jobs.

@@ -28,6 +28,8 @@ package struct Provider: Sendable, Identifiable {
     /// Facts to keep from token answers, callback parameters and ID tokens.
     package let facts: [Fact]
     package let replay: ReplayFacts
+    /// How it is asked whether it works again, at no grant's cost.
+    package let canary: CanaryKind
     package let verdicts: VerdictTable
     package let lifetimes: Lifetimes
     /// How often its token endpoint may be asked.
@@ -36,6 +38,7 @@ package struct Provider: Sendable, Identifiable {
     package let revocation: RevocationFacts?
     /// Whose signals about revoked grants are understood; nil: it sends none, or none that is known.
     package let inbound: InboundScheme?
+    package let grants: GrantRules
     package let reach: Reach
     package let sources: [String]
     package let grade: Grade
@@ -119,6 +122,14 @@ package struct RateLimit: Sendable, Hashable {
         self.count = count
         self.seconds = seconds
     }
+}
+
+/// What may be sent to a token endpoint only to see whether it answers.
+package enum CanaryKind: String, Sendable, Hashable, CaseIterable {
+    /// A refresh with a made-up refresh token: shows also whether the OAuth app is accepted.
+    case grant
+    /// A bare request without credentials: where refusals are counted against the app.
+    case bare
 }
 
 /// Lifetimes that answers do not tell.

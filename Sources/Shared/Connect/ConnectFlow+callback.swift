@@ -79,6 +79,10 @@ extension ConnectFlow {
             throw try await whyNotClaimed(session)
         }
         do {
+            // Before it is sent, so that one that fails is on record too: it uses the client secret.
+            try await Audit.record(
+                environmentID: session.environmentID, actor: "session:\(session.uid)", action: "exchange",
+                connectionID: nil, details: Array(#"{"integration":"\#(integration.id)"}"#.utf8), in: pool)
             let startedAt = Date()
             let outcome = await oauth.exchange(
                 code: code, callback: parameters, codeVerifier: secrets.verifier.map { Secret($0) },
@@ -91,9 +95,10 @@ extension ConnectFlow {
                 oauthAppID: request.oauthAppID, parameters: request.parameters, requestedScopes: request.scopes,
                 issuedAt: startedAt, tokens: issued.tokens, account: nil)
             if let fault = issued.refusedFacts.first {
+                await giveBack(answer, integration: integration)
                 throw ConnectError(.providerRefused, hint: fault.description)
             }
-            return try await settle(answer, session: session, integration: integration, provider: provider, app: app)
+            return try await settle(answer, session: session, integration: integration, app: app)
         } catch {
             await release(session, nonce: nonce)
             throw error
@@ -102,8 +107,7 @@ extension ConnectFlow {
 
     /// Journal, probe, commit.
     private func settle(
-        _ answer: ExchangedAnswer, session: ConnectSessionRecord, integration: Integration, provider: Provider,
-        app: OAuthApp
+        _ answer: ExchangedAnswer, session: ConnectSessionRecord, integration: Integration, app: OAuthApp
     ) async throws -> FinishedSession {
         var answer = answer
         let key = UUID.random()
@@ -117,8 +121,10 @@ extension ConnectFlow {
             return finished
         } catch let error as ConnectError {
             // Decided: this grant is of no use. A database that is away is not: then the journal keeps the answer.
-            if error.code != .ours { journal?.settle(key, as: .noUse) }
-            if error.code == .accountMismatch { await giveBack(answer.tokens, provider: provider, app: app) }
+            if error.code != .ours {
+                await giveBack(answer, integration: integration)
+                journal?.settle(key, as: .noUse)
+            }
             throw error
         }
     }
@@ -136,10 +142,13 @@ extension ConnectFlow {
         }
     }
 
-    /// Revokes the grant of an account that nobody asked for, where that can hurt no other connection.
-    private func giveBack(_ tokens: TokenSet, provider: Provider, app: OAuthApp) async {
-        guard provider.revocation?.kills == .token else { return }
-        _ = await oauth.revoke(tokens, provider: provider, app: app)
+    /// Revokes a grant that the user has just given and that is of no use, where that can hurt no other connection.
+    func giveBack(_ answer: ExchangedAnswer, integration: Integration) async {
+        guard let app = answer.oauthAppID else { return }
+        await giveBack(
+            Stray(
+                environmentID: answer.environmentID, integration: integration, oauthAppID: app, tokens: answer.tokens,
+                accountID: answer.account?.id, reason: .refused))
     }
 
     func release(_ session: ConnectSessionRecord, nonce: UUID) async {

@@ -53,7 +53,9 @@ extension ConnectFlow {
         _ answer: ExchangedAnswer, _ session: ConnectSessionRecord, code: String?, late: Bool
     ) async throws -> ConnectionRecord {
         if let done = try await committed(answer, session) { return done }
-        guard let existing = session.connectionID else { return try await insert(answer, session, code, late) }
+        let renewed =
+            if let id = session.connectionID { Optional(id) } else { try await renewedByAccount(answer, session) }
+        guard let existing = renewed else { return try await insert(answer, session, code, late) }
         if session.requiresFinish { return try await hold(answer, for: existing, session, code, late) }
         return try await install(answer, on: existing, allowsOtherAccount: session.allowsOtherAccount) { db, record in
             try await finish(session, answer, record.id, code: nil, held: nil, facts: nil, late: late, in: db)
@@ -91,8 +93,33 @@ extension ConnectFlow {
             guard
                 try await finish(session, answer, connection.id, code: hash, held: nil, facts: nil, late: late, in: db)
             else { throw try await whyNotClaimed(session) }
+            try await supersedeOthers(answer, by: connection.id, in: db)
             return connection
         }
+    }
+
+    /// Where a provider keeps one grant per account: the connection of this identity that the new grant has ended, and
+    /// so renews, with its id and key.
+    private func renewedByAccount(_ answer: ExchangedAnswer, _ session: ConnectSessionRecord) async throws -> Int64? {
+        guard let (app, account) = sharedGrant(answer) else { return nil }
+        return try await AccountGrants.owned(
+            appID: app, accountID: account, integration: answer.integration,
+            identityType: session.identity.type.rawValue, identity: session.identity.value, in: pool)
+    }
+
+    /// The owners of other connections of the account are told at once: their grant has ended at the provider.
+    private func supersedeOthers(
+        _ answer: ExchangedAnswer, by connectionID: Int64, in db: any PostgresQuerying
+    ) async throws {
+        guard let (app, account) = sharedGrant(answer) else { return }
+        try await AccountGrants.supersede(appID: app, accountID: account, by: connectionID, in: db)
+    }
+
+    private func sharedGrant(_ answer: ExchangedAnswer) -> (app: Int64, account: String)? {
+        guard catalog.provider(answer.provider)?.grants.onePerAccount == true, let app = answer.oauthAppID,
+            let account = answer.account
+        else { return nil }
+        return (app, account.id)
     }
 
     /// A reconnect that needs a finish keeps the new grant with the session: until the app has confirmed who
@@ -114,11 +141,14 @@ extension ConnectFlow {
                 scopes: answer.requestedScopes,
                 parameters: answer.parameters, accountID: answer.account?.id, accountLabel: answer.account?.label))
         let hash = code.map { Digest.sha256($0) }
-        guard
-            try await finish(
-                session, answer, connectionID, code: hash, held: sealed, facts: Array(facts), late: late, in: pool)
-        else { throw try await whyNotClaimed(session) }
-        return connection
+        return try await pool.transaction { db in
+            guard
+                try await finish(
+                    session, answer, connectionID, code: hash, held: sealed, facts: Array(facts), late: late, in: db)
+            else { throw try await whyNotClaimed(session) }
+            try await supersedeOthers(answer, by: connectionID, in: db)
+            return connection
+        }
     }
 
     /// Installs a new grant on an existing connection, in place.
@@ -146,6 +176,7 @@ extension ConnectFlow {
                 let record = try await Connections.installGrant(new, on: locked, sealed: sealed, in: db)
                 // The client that asked for the grant is the one that can refresh it.
                 if let app = answer.oauthAppID { try await OAuthApps.adopt(connectionID: record.id, app: app, in: db) }
+                try await supersedeOthers(answer, by: record.id, in: db)
                 guard try await also(db, record) else { throw ConnectError(.sessionBusy) }
                 return record
             }

@@ -78,16 +78,17 @@ extension ConnectFlow {
     }
 
     private func oauthApp(_ record: OAuthAppRecord, integration: Integration) async throws -> OAuthApp {
-        var secret: Secret?
-        if let sealed = record.clientSecret {
-            secret = try await vault.open(
-                sealed,
-                .clientSecret(
-                    environmentID: record.environmentID, appUID: record.uid, version: record.secretVersion))
+        let secrets = try await ClientSecrets(record).opened(by: vault)
+        var spare: SpareSecret?
+        if let second = secrets.second {
+            let (pool, logger, app) = (pool, logger, record.id)
+            spare = SpareSecret(secret: second.secret) {
+                await ClientSecrets.remember(app, works: second.version, in: pool, logger: logger)
+            }
         }
         return OAuthApp(
-            clientID: record.clientID, clientSecret: secret, redirectURI: redirectURI(of: integration.id),
-            parameters: record.parameters)
+            clientID: record.clientID, clientSecret: secrets.first, redirectURI: redirectURI(of: integration.id),
+            parameters: record.parameters, spare: spare)
     }
 
     /// Why a compare-and-set on a session found nothing.

@@ -78,7 +78,7 @@ extension ConnectFlow {
         return Secret(page + joint + query + base[fragment...])
     }
 
-    private func heldAnswer(_ session: ConnectSessionRecord) async throws -> ExchangedAnswer? {
+    func heldAnswer(_ session: ConnectSessionRecord) async throws -> ExchangedAnswer? {
         guard let sealed = session.heldGrant, let json = session.heldFacts, let id = session.finishedConnectionID,
             let connection = try await Connections.find(id: id, in: pool)
         else { return nil }

@@ -28,6 +28,8 @@ extension ConnectFlow {
             guard try await ConnectSessions.claim(id: session.id, nonce: nonce, for: limits.claimLength, in: pool)
             else { throw try await whyNotClaimed(session) }
             do {
+                try await recordTest(
+                    of: offer.integration, environmentID: session.environmentID, actor: "session:\(session.uid)")
                 let tested = try await test(tokens, integration: offer.integration)
                 let answer = ExchangedAnswer(
                     sessionUID: uid, environmentID: session.environmentID, nonce: nonce, browser: browser?.hash,
@@ -57,6 +59,7 @@ extension ConnectFlow {
                 item: "connection", problem: "has no API key", repair: "reconnect it with a link instead")
         }
         let tokens = try credential(form, integration, title: integration.title)
+        try await recordTest(of: integration, environmentID: environmentID, actor: actor, connectionID: found.id)
         let tested = try await test(tokens, integration: integration)
         let answer = ExchangedAnswer(
             sessionUID: "", environmentID: environmentID, nonce: .random(), browser: nil, connectionUID: found.uid,
@@ -79,6 +82,15 @@ extension ConnectFlow {
         do throws(FormError) { return try integration.credential(form: form) } catch {
             throw error.connectError(integration, title: title, session: nil)
         }
+    }
+
+    /// Before the key is tried, so that one that does not work is on record too.
+    private func recordTest(
+        of integration: Integration, environmentID: Int64, actor: String, connectionID: Int64? = nil
+    ) async throws {
+        try await Audit.record(
+            environmentID: environmentID, actor: actor, action: "test_key", connectionID: connectionID,
+            details: Array(#"{"integration":"\#(integration.id)"}"#.utf8), in: pool)
     }
 
     /// Unlike a fresh grant, a key that cannot be tested is not stored.

@@ -11,7 +11,7 @@ extension ConnectFlow {
     /// May run more than once for one answer, and beside the process that wrote it: the commit is idempotent by grant.
     ///
     /// An answer whose session has come to another connection since, or has gone, is dropped: its user has connected
-    /// anew, and revoking it could kill the newer grant of the same account.
+    /// anew. It is revoked where that spares the newer grant of the same account.
     /// - Returns: whether its grant is in use now.
     @discardableResult
     package func recover(payload: [UInt8]) async throws -> Bool {
@@ -35,6 +35,10 @@ extension ConnectFlow {
                 metadata: ["session": "\(finished.session.uid)", "connection": "\(finished.connection.publicID)"])
             return true
         } catch let error as ConnectError where error.code != .ours {
+            // Of a session that is gone nobody knows any more whether the answer was committed.
+            if error.code != .sessionUnknown, let integration = catalog.integration(answer.integration) {
+                await giveBack(answer, integration: integration)
+            }
             logger.notice(
                 "exchange answer of the journal dropped",
                 metadata: ["session": "\(answer.sessionUID)", "why": "\(error.code.rawValue)"])
@@ -43,12 +47,13 @@ extension ConnectFlow {
     }
 
     /// Removes what has ended: authorization requests, old sessions, idempotency keys; and asks for the deletion of
-    /// connections that waited in vain for their finish. Bounded; run it every minute or so, anywhere.
+    /// connections that waited in vain for their finish; revokes grants that nothing came of. Bounded; run it every minute or so, anywhere.
     /// - Parameter delete: requests the deletion of one connection (Lifecycle's; revoked at the provider by a job).
     package func sweep(delete: (Int64) async throws -> Void) async throws {
         _ = try await AuthorizationRequests.prune(in: pool)
         _ = try await IdempotencyKeys.prune(in: pool)
         for id in try await ConnectSessions.unconfirmedConnections(in: pool) { try await delete(id) }
+        try await sweepStrays()
         _ = try await ConnectSessions.prune(olderThan: .seconds(86_400), in: pool)
     }
 }

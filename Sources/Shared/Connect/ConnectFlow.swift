@@ -60,6 +60,8 @@ package struct ConnectLimits: Sendable, Hashable {
     package var exchangeTimeout: Duration = .seconds(30)
     /// Longest wait for a probe. Default 15 s.
     package var probeTimeout: Duration = .seconds(15)
+    /// How long a grant that nothing came of is tried to be revoked. Default 7 days.
+    package var strayPatience: Duration = .seconds(7 * 86_400)
     /// How often a credential is probed. Default 24 hours.
     package var validateEvery: Duration = .seconds(86_400)
     /// Tiers, keep-alive and warnings.

@@ -64,6 +64,9 @@ package struct ConnectionValidation: Sendable {
         {
             finding = .refused(.broken)
         }
+        try await Audit.record(
+            environmentID: record.environmentID, actor: services.owner, action: "validate", connectionID: record.id,
+            in: services.pool)
         Counter(
             label: "validations_total", dimensions: [("integration", record.integration), ("outcome", "\(finding)")]
         ).increment()

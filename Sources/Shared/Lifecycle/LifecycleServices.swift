@@ -26,6 +26,8 @@ package struct LifecycleServices: Sendable {
     /// Marks of attempts that begin together, and commits of answers that come together, share round trip and log flush.
     package let marks: SharedPipeline
     package let commits: SharedPipeline
+    /// What is known of providers' troubles.
+    package let health: ProviderHealth
     /// This process, as marks and the audit name it, for example `worker:host:1234`.
     package let owner: String
     package let logger: Logger
@@ -45,6 +47,9 @@ package struct LifecycleServices: Sendable {
         marks = SharedPipeline(pool: pool)
         commits = SharedPipeline(pool: pool)
         limits = RefreshLimits(pool: pool, queue: queue, catalog: catalog)
+        var settings = timings.health
+        settings.quarantineProbe = timings.quarantineProbe
+        health = ProviderHealth(pool: pool, settings: settings, logger: logger)
         self.owner = owner
         self.logger = logger
     }
@@ -70,15 +75,18 @@ package struct LifecycleServices: Sendable {
     /// The OAuth app of a mark, with its secret opened. The redirect URI is empty: only connecting needs it.
     /// - Throws: `VaultError` when the secret does not open, ``InvalidValue`` when its parameters are not readable.
     func app(_ app: AppAtMark, environmentID: Int64) async throws -> OAuthApp {
-        var secret: Secret?
-        if let sealed = app.sealedSecret {
-            secret = try await vault.open(
-                sealed, .clientSecret(environmentID: environmentID, appUID: app.uid, version: app.secretVersion))
+        let secrets = try await ClientSecrets(app, environmentID: environmentID).opened(by: vault)
+        var spare: SpareSecret?
+        if let second = secrets.second {
+            let (pool, logger, id) = (pool, logger, app.id)
+            spare = SpareSecret(secret: second.secret) {
+                await ClientSecrets.remember(id, works: second.version, in: pool, logger: logger)
+            }
         }
         let settings = try OAuthAppSettings(json: app.parameters)
         return OAuthApp(
-            clientID: app.clientID, clientSecret: secret, redirectURI: "", parameters: settings.parameters,
-            replay: settings.replay)
+            clientID: app.clientID, clientSecret: secrets.first, redirectURI: "", parameters: settings.parameters,
+            replay: settings.replay, spare: spare)
     }
 
     /// The replay rule of a provider as this OAuth app has it.

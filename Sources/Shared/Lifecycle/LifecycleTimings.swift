@@ -37,6 +37,8 @@ package struct LifecycleTimings: Sendable, Hashable {
     package var endangeredWithin: Duration = .seconds(86_400)
     /// Tiers, keep-alive and warnings.
     package var planning = PlanningRules()
+    /// `health.…`: when trouble counts as the provider's.
+    package var health = HealthSettings()
 
     package init() {}
 }

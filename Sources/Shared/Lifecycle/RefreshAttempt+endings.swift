@@ -61,23 +61,43 @@ extension RefreshAttempts {
         return ended ? .trouble(reason, retryIn: wait) : .notMarked
     }
 
-    func leaveOpen(_ attempt: PreparedAttempt, _ ambiguity: ProviderAmbiguity) async throws -> RefreshResult {
+    /// Trouble of the provider: told to the fleet, and counted as the connection's only where it is its own.
+    func endInProviderTrouble(
+        _ attempt: PreparedAttempt, _ outcome: EndpointOutcome, reason: ConnectionReason = .providerTrouble,
+        retryAfter: Duration? = nil
+    ) async throws -> RefreshResult {
+        let heard = await services.health.note(outcome, attempt.endpoint, at: attempt.marked.startedAt)
+        return try await endInTrouble(
+            attempt.marked, reason, retryAfter: retryAfter, countsFailure: attempt.isItsOwn(heard))
+    }
+
+    func leaveOpen(
+        _ attempt: PreparedAttempt, _ ambiguity: ProviderAmbiguity, countsFailure: Bool
+    ) async throws -> RefreshResult {
         let marked = attempt.marked
         let hasEnded = ambiguity.sample != nil
+        // Tries of an ambiguity pace themselves, whoever's the trouble is.
         let backoff = max(
-            ambiguity.retryAfter ?? .zero, services.timings.backoff.delay(failures: marked.failures + 1))
+            ambiguity.retryAfter ?? .zero,
+            services.timings.backoff.delay(failures: max(marked.failures, marked.tries) + 1))
         // Nothing of this request is under way any more, and a repeat does no harm: an ordinary failure.
         if hasEnded && attempt.rule.replayClass == .replayable {
-            return try await endInTrouble(marked, .providerTrouble, exactly: backoff)
+            return try await endInTrouble(
+                marked, .providerTrouble, exactly: backoff, countsFailure: countsFailure)
         }
         let wait: Duration
         switch attempt.rule.replayClass {
-        case .replayable, .untilUsed: wait = hasEnded ? backoff : services.timings.attemptLength
+        case .replayable: wait = hasEnded ? backoff : services.timings.attemptLength
+        case .untilUsed:
+            // No window closes: an open breaker is waited for.
+            let recheck = services.health.recheck(attempt.endpoint, at: marked.startedAt) ?? .zero
+            wait = max(recheck, hasEnded ? backoff : services.timings.attemptLength)
         case .windowed: wait = hasEnded ? min(backoff, attempt.rule.length / 4) : attempt.rule.length
         case .strict: wait = services.timings.attemptLength
         }
         // `strict` waits longer: recovery sees to it, and watches the mark meanwhile.
-        _ = try await Attempts.leaveOpen(marked.mark, recoverIn: wait, in: services.pool)
+        _ = try await Attempts.leaveOpen(
+            marked.mark, recoverIn: wait, countsFailure: countsFailure, in: services.pool)
         return .ambiguous
     }
 

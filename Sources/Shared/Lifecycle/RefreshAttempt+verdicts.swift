@@ -15,37 +15,29 @@ extension RefreshAttempts {
         let mayBeOurs = marked.ambiguousSince != nil && attempt.rule.canLoseRotation
         switch refusal.verdict {
         case .certainlyRevoked:
+            await noteAnswer(attempt)
             return try await end(marked, .broken, mayBeOurs ? .rotationLost : .revoked)
         case .needsUser:
+            await noteAnswer(attempt)
             return try await end(marked, .broken, .needsUser)
         case .appFault:
-            let ended = try await services.pool.transaction { transaction in
-                _ = try await Quarantine.begin(
-                    appID: attempt.appAtMark.id, reason: refusal.sample.code ?? "HTTP \(refusal.sample.status)",
-                    probeIn: services.timings.quarantineProbe, in: transaction)
-                return try await Attempts.end(
-                    marked.mark, grantID: marked.grantID, generation: marked.generation,
-                    as: AttemptEnding(
-                        state: marked.state == .active ? .degraded : marked.state, reason: .appFault,
-                        nextAttemptIn: services.timings.quarantineProbe, countsFailure: false),
-                    in: transaction)
-            }
-            return ended ? .trouble(.appFault, retryIn: services.timings.quarantineProbe) : .notMarked
+            let reason = refusal.sample.code ?? "HTTP \(refusal.sample.status)"
+            _ = await services.health.note(.appFault(reason: reason), attempt.endpoint, at: marked.startedAt)
+            let wait = services.timings.quarantineProbe * (1 + Double.random(in: 0...1))
+            return try await endInTrouble(marked, .appFault, exactly: wait, countsFailure: false)
         case .providerTrouble(let retryAfter):
-            return try await endInTrouble(marked, .providerTrouble, retryAfter: retryAfter)
+            let what = EndpointOutcome.trouble("\(refusal.sample)", retryAfter: retryAfter)
+            return try await endInProviderTrouble(attempt, what, retryAfter: retryAfter)
         case .unknown:
             Counter(label: "answers_unclassified_total", dimensions: [("provider", marked.provider)]).increment()
             note(marked, "unclassified answer", "\(refusal.sample)", level: .warning)
-            return try await endInTrouble(marked, .unclassified, retryAfter: nil)
+            return try await endInProviderTrouble(attempt, .unclassified(refusal.sample), reason: .unclassified)
         case .dead:
             if let result = try await tryAnother(attempt, after: source) { return result }
-            if marked.state == .suspected || marked.state == .broken {
-                return try await end(marked, .broken, mayBeOurs ? .rotationLost : marked.refusalReason)
-            }
-            let wait = mayBeOurs ? .zero : services.timings.confirmAfter
-            let reason: ConnectionReason = mayBeOurs ? .rotationLost : marked.refusalReason
+            var ofAlternate = false
+            if case .alternate = source { ofAlternate = true }
             return try await refuse(
-                marked, AttemptEnding(state: .suspected, reason: reason, nextAttemptIn: wait), reason)
+                attempt, mayBeOurs ? .rotationLost : marked.refusalReason, ofAlternate: ofAlternate)
         }
     }
 

@@ -57,8 +57,11 @@ package struct RefreshAttempts: Sendable {
     ///   - generation: only when the connection still has it; nil for whatever it has.
     ///   - reopens: an alternate arrived, so the attempt may begin in `broken`.
     ///   - isAdmitted: a job that its limit keys have let through; everybody else takes from the same limits here.
+    ///   - isCanary: it is to find out whether a trouble of the provider is over, so the trouble does not stop it. Only
+    ///     where the refresh token stays good.
     package func refresh(
-        connectionID: Int64, generation: Int64?, reopens: Bool = false, isAdmitted: Bool = false
+        connectionID: Int64, generation: Int64?, reopens: Bool = false, isAdmitted: Bool = false,
+        isCanary: Bool = false
     ) async throws -> RefreshResult {
         let sendBy = BootInstant.now().advanced(by: services.timings.sendWithin)
         var states: [ConnectionState] = [.active, .degraded, .suspected]
@@ -69,7 +72,8 @@ package struct RefreshAttempts: Sendable {
                 states: states, length: services.timings.attemptLength, known: services.server.known,
                 in: services.marks)
         else { return .notMarked }
-        return try await perform(marked, sendBy: sendBy, waitIsOver: false, isAdmitted: isAdmitted)
+        return try await perform(
+            marked, sendBy: sendBy, waitIsOver: false, isAdmitted: isAdmitted, isCanary: isCanary)
     }
 
     /// Recovers an attempt that is open past its deadline, as its replay class allows.
@@ -110,9 +114,10 @@ package struct RefreshAttempts: Sendable {
     // MARK: Steps
 
     private func perform(
-        _ marked: MarkedAttempt, sendBy: BootInstant, waitIsOver: Bool, isAdmitted: Bool = false
+        _ marked: MarkedAttempt, sendBy: BootInstant, waitIsOver: Bool, isAdmitted: Bool = false,
+        isCanary: Bool = false
     ) async throws -> RefreshResult {
-        let attempt: PreparedAttempt
+        var attempt: PreparedAttempt
         do {
             guard let prepared = try await prepare(marked) else { return try await endNotRefreshable(marked) }
             attempt = prepared
@@ -125,7 +130,19 @@ package struct RefreshAttempts: Sendable {
             return try await endInTrouble(marked, .ourTrouble, retryAfter: nil)
         }
         if marked.isHeld && attempt.rule.replayClass != .replayable { return try await endHeld(marked) }
-        if let held = try await quarantine(attempt) { return held }
+        // A closing window and an open ambiguity wait for nobody's trouble.
+        let mustGo =
+            isCanary || attempt.rule.replayClass != .replayable && (waitIsOver || marked.ambiguousSince != nil)
+        if !mustGo {
+            switch try await services.health.admit(
+                attempt.endpoint, at: marked.startedAt, suspendedSince: attempt.appAtMark.suspendedAt)
+            {
+            case .send: break
+            case .trial: attempt.isTrial = true
+            case .wait(let reason, let wait):
+                return try await endInTrouble(marked, reason, exactly: wait, countsFailure: false)
+            }
+        }
         if let early = try await endTooEarly(attempt) { return early }
         if let held = try await limited(attempt, isAdmitted: isAdmitted) { return held }
         if !waitIsOver, let since = marked.ambiguousSince {
@@ -151,22 +168,13 @@ package struct RefreshAttempts: Sendable {
                 .connectionTokens(
                     environmentID: marked.environmentID, uid: marked.uid, generation: marked.generation)))
         guard tokens.refreshToken != nil || provider.refresh.migration != nil else { return nil }
+        let app = try await services.app(appAtMark, environmentID: marked.environmentID)
         return PreparedAttempt(
-            marked: marked, integration: integration, provider: provider, appAtMark: appAtMark,
-            app: try await services.app(appAtMark, environmentID: marked.environmentID), tokens: tokens,
-            rule: try services.rule(provider: provider, appParameters: appAtMark.parameters))
-    }
-
-    /// A suspended OAuth app lets one attempt a period through; the others wait for what it finds.
-    private func quarantine(_ attempt: PreparedAttempt) async throws -> RefreshResult? {
-        guard attempt.appAtMark.suspendedAt != nil else { return nil }
-        if try await Quarantine.claimProbe(
-            appID: attempt.appAtMark.id, period: services.timings.quarantineProbe, in: services.pool)
-        {
-            return nil
-        }
-        return try await endInTrouble(
-            attempt.marked, .appFault, exactly: services.timings.quarantineProbe, countsFailure: false)
+            marked: marked, integration: integration, provider: provider, appAtMark: appAtMark, app: app,
+            tokens: tokens, rule: try services.rule(provider: provider, appParameters: appAtMark.parameters),
+            endpoint: TokenEndpoint(
+                appID: appAtMark.id, provider: provider, app: app, facts: tokens.facts,
+                connectionID: marked.mark.connectionID))
     }
 
     func send(
@@ -198,7 +206,8 @@ package struct RefreshAttempts: Sendable {
             services.journal?.settle(marked.mark.nonce, as: .noUse)
             let isOurs = failure.code == .addressRefused || failure.code == .badURL
             note(marked, "not sent", "\(failure)", level: isOurs ? .error : .info)
-            return try await endInTrouble(marked, isOurs ? .ourTrouble : .providerTrouble, retryAfter: nil)
+            if isOurs { return try await endInTrouble(marked, .ourTrouble, retryAfter: nil) }
+            return try await endInProviderTrouble(attempt, .trouble("not sent: \(failure.code.rawValue)"))
         case .refused(let refusal):
             try await keep(found: refusal.foundRefreshToken, of: attempt)
             services.journal?.settle(marked.mark.nonce, as: .noUse)
@@ -207,7 +216,11 @@ package struct RefreshAttempts: Sendable {
         case .ambiguous(let ambiguity):
             try await keep(found: ambiguity.foundRefreshToken, of: attempt)
             note(marked, "ambiguous", "\(ambiguity)", level: .warning)
-            return try await leaveOpen(attempt, ambiguity)
+            let what = ambiguity.sample.map { "no answer of sense: \($0)" } ?? ambiguity.failure?.code.rawValue
+            let heard = await services.health.note(
+                .trouble(what ?? "no answer", retryAfter: ambiguity.retryAfter), attempt.endpoint,
+                at: marked.startedAt)
+            return try await leaveOpen(attempt, ambiguity, countsFailure: attempt.isItsOwn(heard))
         }
     }
 
@@ -234,11 +247,10 @@ package struct RefreshAttempts: Sendable {
         let kept = await keeper.keep(
             EscrowedAnswer(marked, isStrict: attempt.rule.replayClass == .strict, sealed: sealed), schedule: schedule,
             isEscrowed: attempt.rule.replayClass.isEscrowed)
-        if attempt.appAtMark.suspendedAt != nil {
-            try await services.pool.transaction { transaction in
-                try await Quarantine.end(
-                    appID: attempt.appAtMark.id, over: services.timings.quarantineProbe, in: transaction)
-            }
+        _ = await services.health.note(
+            .served(isRetest: marked.state == .suspected), attempt.endpoint, at: marked.startedAt)
+        if marked.state == .suspected {
+            try await HeldVerdicts.forget(connectionID: marked.mark.connectionID, in: services.pool)
         }
         return kept == nil ? .ambiguous : .refreshed
     }

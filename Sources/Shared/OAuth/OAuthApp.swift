@@ -6,6 +6,8 @@ package struct OAuthApp: Sendable {
     package var clientID: String
     /// nil: a public client, which proves itself by PKCE alone.
     package var clientSecret: Secret?
+    /// A second secret that the provider may honour instead, while one replaces the other.
+    package var spare: SpareSecret?
     /// Exactly as registered at the provider.
     package var redirectURI: String
     /// Hosts that the operator pinned (`operator_host`).
@@ -15,13 +17,14 @@ package struct OAuthApp: Sendable {
 
     package init(
         clientID: String, clientSecret: Secret?, redirectURI: String, parameters: [String: String] = [:],
-        replay: ReplayFacts? = nil
+        replay: ReplayFacts? = nil, spare: SpareSecret? = nil
     ) {
         self.clientID = clientID
         self.clientSecret = clientSecret
         self.redirectURI = redirectURI
         self.parameters = parameters
         self.replay = replay
+        self.spare = spare
     }
 
     package func replay(at provider: Provider) -> ReplayFacts { replay ?? provider.replay }

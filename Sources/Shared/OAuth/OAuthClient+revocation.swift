@@ -36,6 +36,16 @@ extension OAuthClient {
         guard let facts = provider.revocation else {
             return .success(RevocationProof(result: .unsupported, status: 0, kills: .token))
         }
+        let first = await revoke(tokens, facts, provider: provider, app: app, sendBy: sendBy, timeout: timeout)
+        return await app.retried(first) { app in
+            await revoke(tokens, facts, provider: provider, app: app, sendBy: sendBy, timeout: timeout)
+        }
+    }
+
+    private func revoke(
+        _ tokens: TokenSet, _ facts: RevocationFacts, provider: Provider, app: OAuthApp, sendBy: BootInstant?,
+        timeout: Duration
+    ) async -> ProviderOutcome<RevocationProof> {
         var values = app.values(tokens.facts)
         values["client_id"] = app.clientID
         if let lookup = facts.lookup {

@@ -65,7 +65,7 @@ package struct OAuthClient: Sendable {
     struct TokenCall {
         let url: URLTemplate
         let provider: Provider
-        let app: OAuthApp
+        var app: OAuthApp
         let facts: [String: String]
         /// What is sent, to be hidden in samples.
         let secrets: [Secret]
@@ -86,7 +86,21 @@ package struct OAuthClient: Sendable {
         var hasOffer = false
     }
 
+    /// Sends, and once more with the app's other secret when the provider refuses the app itself.
     func tokens(_ request: TokenRequest, _ call: TokenCall) async -> TokenCallEnd {
+        let first = await send(request, call)
+        var hasOffer = first.hasOffer
+        let outcome = await call.app.retried(first.outcome) { app in
+            var again = call
+            again.app = app
+            let second = await send(request, again)
+            hasOffer = second.hasOffer
+            return second.outcome
+        }
+        return TokenCallEnd(outcome: outcome, hasOffer: hasOffer)
+    }
+
+    private func send(_ request: TokenRequest, _ call: TokenCall) async -> TokenCallEnd {
         let provider = call.provider
         let app = call.app
         var request = request
@@ -128,7 +142,7 @@ package struct OAuthClient: Sendable {
         let judgement = Judgement(
             table: provider.verdicts, errorCode: shape.errorCode, errorDescription: shape.errorDescription,
             refreshToken: shape.roots.map { $0 + shape.refreshToken },
-            secrets: call.secrets + [call.app.clientSecret].compactMap(\.self), now: Date())
+            secrets: call.secrets + [call.app.clientSecret, call.app.spare?.secret].compactMap(\.self), now: Date())
         switch judgement.judge(response, document, isDefinite: hasErrorShape) {
         case .refused(let refusal): return .refused(refusal)
         case .ambiguous(let ambiguity): return .ambiguous(ambiguity)

@@ -17,13 +17,13 @@ package enum RetryAfter {
     }
 
     /// The header; else `retry_after` (Discord) or `retry_after_seconds` (Patreon) in the body; else a reset moment since
-    /// 1970 (Okta, X), for 429 only.
+    /// 1970 (Okta, X), of 429 and 503.
     static func read(_ response: EgressResponse, _ document: AnswerDocument, now: Date) -> Duration? {
         if let found = response.headers["retry-after"].flatMap({ parse($0, now: now) }) { return found }
         for name in ["retry_after", "retry_after_seconds"] {
             if let seconds = document.fields?[AnswerPath(name)]?.seconds { return bounded(seconds) }
         }
-        guard response.status == 429 else { return nil }
+        guard response.status == 429 || response.status == 503 else { return nil }
         for name in ["x-rate-limit-reset", "x-ratelimit-reset"] {
             if let moment = response.headers[name].flatMap({ Double($0) }), moment > 1_000_000_000 {
                 return bounded(moment - now.timeIntervalSince1970)

@@ -61,6 +61,8 @@ package struct AppAtMark: Sendable {
     package let clientID: String
     package let sealedSecret: [UInt8]?
     package let secretVersion: Int64
+    package let other: OtherClientSecret?
+    package let workingVersion: Int64?
     /// JSON object: pinned URL parameters and overrides of replay facts.
     package let parameters: [UInt8]
     package let suspendedAt: Date?

@@ -9,6 +9,7 @@ extension Attempts {
             m.attempt_deadline, m.attempt_tries, m.failures, m.access_expires_at, m.ends_at, m.granted_scopes,
             k.sealed as sealed, k.previous_sealed, k.previous_generation, coalesce(k.issued_at, m.access_issued_at),
             a.id, a.uid, a.client_id, a.client_secret, a.secret_version, a.parameters, a.suspended_at, a.probe_due_at,
+            a.other_secret, a.other_version, a.other_role, a.working_version,
             evergrant.server_is_held($\(known)) as is_held
         from marked m
         left join evergrant.credentials k
@@ -90,7 +91,7 @@ extension Attempts {
         update evergrant.connections set
             ambiguous_since = case when ambiguous_generation = generation then ambiguous_since
                 else attempt_started_at end,
-            ambiguous_generation = generation, failures = failures + 1,
+            ambiguous_generation = generation, failures = failures + $4::bool::int,
             attempt_deadline = clock_timestamp() + make_interval(secs => $3),
             next_attempt_at = clock_timestamp() + make_interval(secs => $3),
             state = case when state = 'active' then 'degraded' else state end,

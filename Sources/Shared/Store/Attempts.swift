@@ -62,10 +62,11 @@ package enum Attempts {
 
     /// Leaves the mark, says that the answer is unknown, and sets when recovery may begin.
     package static func leaveOpen(
-        _ mark: AttemptMark, recoverIn delay: Duration, in db: any PostgresQuerying
+        _ mark: AttemptMark, recoverIn delay: Duration, countsFailure: Bool = false, in db: any PostgresQuerying
     ) async throws -> Bool {
         try await db.execute(
-            leaveOpenStatement, [.int8(mark.connectionID), .uuid(mark.nonce), .float8(delay.seconds)]
+            leaveOpenStatement,
+            [.int8(mark.connectionID), .uuid(mark.nonce), .float8(delay.seconds), .bool(countsFailure)]
         ).first != nil
     }
 
@@ -188,10 +189,14 @@ package enum Attempts {
         let (appID, appUID, clientID, secret, version, parameters, suspendedAt, probeDueAt) = try row.decode(
             from: 19, Int64?.self, String?.self, String?.self, [UInt8]?.self, Int64?.self, [UInt8]?.self, Date?.self,
             Date?.self)
+        let (otherSecret, otherVersion, otherRole, workingVersion) = try row.decode(
+            from: 27, [UInt8]?.self, Int64?.self, String?.self, Int64?.self)
         var app: AppAtMark?
         if let appID, let appUID, let clientID {
             app = AppAtMark(
                 id: appID, uid: appUID, clientID: clientID, sealedSecret: secret, secretVersion: version ?? 1,
+                other: OtherClientSecret(sealed: otherSecret, version: otherVersion, role: otherRole),
+                workingVersion: workingVersion,
                 parameters: parameters ?? Array("{}".utf8), suspendedAt: suspendedAt, probeDueAt: probeDueAt)
         }
         return MarkedAttempt(

@@ -140,7 +140,18 @@ extension ConnectSessions {
                 select id from evergrant.connect_sessions
                 where expires_at < now() - make_interval(secs => $1)
                     and (finish_expires_at is null or finish_expires_at < now() - make_interval(secs => $1))
+                    and held_grant is null
                 order by expires_at limit $2 for update skip locked)
+            """)
+
+        // A minute late: a finish that began in time has ended by then.
+        static let unfinishedReconnects = PostgresStatement(
+            "find unfinished reconnects",
+            """
+            select \(columns) from evergrant.connect_sessions
+            where held_grant is not null and confirmed_at is null
+                and finish_expires_at < now() - interval '1 minute'
+            order by finish_expires_at limit 100
             """)
 
         static let unconfirmed = PostgresStatement(

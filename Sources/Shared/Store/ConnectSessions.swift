@@ -279,6 +279,11 @@ package enum ConnectSessions {
         ).affected
     }
 
+    /// Sessions that hold the new grant of a reconnect whose finish never came; at most 100.
+    package static func unfinishedReconnects(in db: any PostgresQuerying) async throws -> [ConnectSessionRecord] {
+        try await db.execute(Statements.unfinishedReconnects).map(ConnectSessionRecord.init)
+    }
+
     /// Pending connections whose finish never came, of sessions whose code has ended; at most 100.
     package static func unconfirmedConnections(in db: any PostgresQuerying) async throws -> [Int64] {
         try await db.execute(Statements.unconfirmed).map { try $0.decode(Int64.self) }

@@ -13,6 +13,12 @@ package struct OAuthAppRecord: Sendable, Hashable {
     /// Sealed at `SealContext.clientSecret(environmentID:appUID:version:)`; nil: a public client.
     package let clientSecret: [UInt8]?
     package let secretVersion: Int64
+    /// The secret beside it, while one replaces the other.
+    package let other: OtherClientSecret?
+    /// The version that the provider took when it refused the other; nil: that never happened.
+    package let workingVersion: Int64?
+    /// Versions are never used twice.
+    package let newestVersion: Int64
     /// Pinned URL parameters (`operator_host`) and overrides of replay facts (`replay_class`, `replay_harm`).
     package let parameters: [String: String]
     /// Set while the provider refuses the app itself.
@@ -58,8 +64,9 @@ package enum OAuthApps {
         return try OAuthAppRecord(row)
     }
 
-    /// Replaces the secret, when the stored version is still the one before `version`, and lifts a suspension: the new
-    /// secret is tried at once.
+    /// Replaces the secret at once, and drops the one beside it, when the newest version is still the one before
+    /// `version`. A suspension stays until a probe with the new secret has found it good, which is within a second or so.
+    /// ``setNext(id:sealedSecret:version:in:)`` replaces it without a moment in which the provider knows neither.
     /// - Returns: nil when another change came first.
     package static func replaceSecret(
         id: Int64, sealedSecret: [UInt8], version: Int64, in db: any PostgresQuerying
@@ -81,10 +88,11 @@ package enum OAuthApps {
         try await db.execute(Statements.adopt, [.int8(connectionID), .int8(app)])
     }
 
-    private enum Statements {
+    enum Statements {
         static let columns = """
             id, uid, environment_id, provider, client_id, client_secret, secret_version, parameters, suspended_at,
-            suspended_reason, created_at, updated_at
+            suspended_reason, created_at, updated_at, other_secret, other_version, other_role, working_version,
+            newest_version
             """
         static let find = PostgresStatement(
             "find OAuth app", "select \(columns) from evergrant.oauth_apps where id = $1")
@@ -107,9 +115,10 @@ package enum OAuthApps {
         static let replaceSecret = PostgresStatement(
             "replace client secret",
             """
-            update evergrant.oauth_apps set client_secret = $2, secret_version = $3, suspended_at = null,
-                suspended_reason = null, probe_due_at = null, updated_at = now()
-            where id = $1 and secret_version = $3 - 1 returning \(columns)
+            update evergrant.oauth_apps set client_secret = $2, secret_version = $3, newest_version = $3,
+                other_secret = null, other_version = null, other_role = null, working_version = null,
+                probe_due_at = case when suspended_at is not null then now() end, updated_at = now()
+            where id = $1 and newest_version = $3 - 1 returning \(columns)
             """)
         static let adopt = PostgresStatement(
             "adopt connection",
@@ -121,14 +130,18 @@ package enum OAuthApps {
 }
 
 extension OAuthAppRecord {
-    fileprivate init(_ row: PostgresRow) throws {
+    init(_ row: PostgresRow) throws {
         let json: [UInt8]
+        let (otherSecret, otherVersion, otherRole): ([UInt8]?, Int64?, String?)
         (
             id, uid, environmentID, provider, clientID, clientSecret, secretVersion, json, suspendedAt, suspendedReason,
             createdAt, updatedAt
         ) = try row.decode(
             Int64.self, String.self, Int64.self, String.self, String.self, [UInt8]?.self, Int64.self, [UInt8].self,
             Date?.self, String?.self, Date.self, Date.self)
+        (otherSecret, otherVersion, otherRole, workingVersion, newestVersion) = try row.decode(
+            from: 12, [UInt8]?.self, Int64?.self, String?.self, Int64?.self, Int64.self)
+        other = OtherClientSecret(sealed: otherSecret, version: otherVersion, role: otherRole)
         parameters = try JSONDecoder().decode([String: String].self, from: Data(json))
     }
 }

@@ -82,11 +82,23 @@ package enum WebhookEndpoints {
         ).first.map(WebhookEndpointRecord.init)
     }
 
-    /// Stops deliveries to an endpoint, unless its URL was changed since `url` was called.
+    /// Stops deliveries to an endpoint, unless its URL was changed since `url` was called, and writes the event
+    /// `webhook_endpoint.disabled`, which other endpoints and the feed tell.
+    /// - Parameter url: the URL that was called; nil: whatever it is.
     package static func disable(
-        id: Int64, url: String, reason: String, in db: any PostgresQuerying
+        id: Int64, url: String?, reason: String, in db: any PostgresQuerying
     ) async throws -> Bool {
-        try await db.execute(disableStatement, [.int8(id), .text(url), .text(reason)]).first != nil
+        try await db.execute(disableStatement, [.int8(id), .optional(url) { .text($0) }, .text(reason)]).first != nil
+    }
+
+    /// Lets deliveries to a disabled endpoint go on; false when it was not disabled.
+    package static func enable(id: Int64, in db: any PostgresQuerying) async throws -> Bool {
+        try await db.execute(enableStatement, [.int8(id)]).first != nil
+    }
+
+    /// Ends the time of the secret before the present one; false when it was over.
+    package static func endRotation(id: Int64, in db: any PostgresQuerying) async throws -> Bool {
+        try await db.execute(endRotationStatement, [.int8(id)]).first != nil
     }
 
     /// Notes that a delivery was given up.
@@ -149,8 +161,30 @@ package enum WebhookEndpoints {
     private static let disableStatement = PostgresStatement(
         "disable_webhook_endpoint",
         """
-        update evergrant.webhook_endpoints set disabled_at = now(), disabled_reason = $3, updated_at = now()
-        where id = $1 and url = $2 and disabled_at is null returning id
+        with disabled as (
+            update evergrant.webhook_endpoints set disabled_at = now(), disabled_reason = $3, updated_at = now()
+            where id = $1 and ($2::text is null or url = $2) and disabled_at is null
+            returning id, environment_id, uid, name, disabled_reason, disabled_at)
+        insert into evergrant.events (environment_id, type, payload)
+        select environment_id, 'webhook_endpoint.disabled', jsonb_build_object('endpoint', jsonb_build_object(
+            'id', uid, 'name', name, 'disabled_reason', disabled_reason,
+            'disabled_at', evergrant.rfc3339(disabled_at)))
+        from disabled returning id
+        """)
+
+    private static let enableStatement = PostgresStatement(
+        "enable_webhook_endpoint",
+        """
+        update evergrant.webhook_endpoints set disabled_at = null, disabled_reason = null, failing_since = null,
+            updated_at = now()
+        where id = $1 and disabled_at is not null returning id
+        """)
+
+    private static let endRotationStatement = PostgresStatement(
+        "end_webhook_rotation",
+        """
+        update evergrant.webhook_endpoints set previous_secret = null, previous_until = null, updated_at = now()
+        where id = $1 and previous_until > now() returning id
         """)
 
     private static let noteFailingStatement = PostgresStatement(

@@ -119,8 +119,7 @@ package struct DeliverWebhookHandler: JobHandler {
             guard due.isFailing, try await WebhookEndpoints.noteWorking(id: due.endpointID, in: transaction) else {
                 return
             }
-            try await dispatcher.enqueue(
-                try await Deliveries.retellBreaks(endpointID: due.endpointID, in: transaction), in: transaction)
+            try await dispatcher.retell(endpointID: due.endpointID, in: transaction)
         case .gone:
             let reason = "it answered 410 Gone"
             if try await WebhookEndpoints.disable(

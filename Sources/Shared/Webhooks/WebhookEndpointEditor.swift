@@ -33,25 +33,36 @@ package struct WebhookEndpointEditor: Sendable {
     ///   - secret: for a new endpoint; one is drawn when it is nil. That of an existing endpoint stays.
     /// - Throws: ``InvalidValue`` for a name, URL or type that can't be used.
     package func put(
-        name: String, url: String, types: [String]?, secret: WebhookSecret? = nil, environmentID: Int64
+        name: String, url: String, types: [String]?, secret: WebhookSecret? = nil, environmentID: Int64,
+        actor: String = "system"
     ) async throws -> Change {
         try WebhookEndpointRules.check(name: name)
         try WebhookEndpointRules.check(url: url, allowsPlainHTTP: configuration.allowsPlainHTTP)
         try WebhookEndpointRules.check(types: types)
-        if let change = try await update(name: name, url: url, types: types, environmentID: environmentID) {
+        if let change = try await update(
+            name: name, url: url, types: types, environmentID: environmentID, actor: actor)
+        {
             return change
         }
         let uid = WebhookEndpoints.newUID()
         let drawn = secret ?? WebhookSecret()
         let sealed = try await vault.seal(
             drawn.text, .webhookSecret(environmentID: environmentID, endpointUID: uid, version: 1))
-        if let made = try await WebhookEndpoints.insert(
-            uid: uid, environmentID: environmentID, name: name, url: url, types: types, sealedSecret: sealed, in: pool)
-        {
+        let made = try await pool.transaction { transaction in
+            let made = try await WebhookEndpoints.insert(
+                uid: uid, environmentID: environmentID, name: name, url: url, types: types, sealedSecret: sealed,
+                in: transaction)
+            try await made?.audit("put_webhook_endpoint", by: actor, in: transaction)
+            return made
+        }
+        if let made {
+            try await dispatcher.limit(endpointUID: uid)
             return Change(endpoint: made, secret: drawn)
         }
         // Another call made it in this moment.
-        if let change = try await update(name: name, url: url, types: types, environmentID: environmentID) {
+        if let change = try await update(
+            name: name, url: url, types: types, environmentID: environmentID, actor: actor)
+        {
             return change
         }
         throw Self.missing(name)
@@ -59,9 +70,11 @@ package struct WebhookEndpointEditor: Sendable {
 
     /// Gives the endpoint a new secret; the present one signs on for the configured time, so that the receiver may
     /// change at any moment of it.
+    /// - Parameter overlap: how long the present one signs on; nil: as configured, zero: not at all.
     /// - Throws: ``InvalidValue`` when there is no endpoint of that name.
     package func rotateSecret(
-        name: String, secret: WebhookSecret? = nil, environmentID: Int64
+        name: String, secret: WebhookSecret? = nil, overlap: Duration? = nil, environmentID: Int64,
+        actor: String = "system"
     ) async throws -> Change {
         let drawn = secret ?? WebhookSecret()
         while true {
@@ -72,16 +85,21 @@ package struct WebhookEndpointEditor: Sendable {
             let sealed = try await vault.seal(
                 drawn.text, .webhookSecret(environmentID: environmentID, endpointUID: endpoint.uid, version: version))
             // Nil when another rotation took the version: seal for the next.
-            if let changed = try await WebhookEndpoints.rotateSecret(
-                id: endpoint.id, sealedSecret: sealed, version: version, overlap: configuration.secretOverlap, in: pool)
-            {
+            let changed = try await pool.transaction { transaction in
+                let changed = try await WebhookEndpoints.rotateSecret(
+                    id: endpoint.id, sealedSecret: sealed, version: version,
+                    overlap: overlap ?? configuration.secretOverlap, in: transaction)
+                try await changed?.audit("rotate_webhook_secret", by: actor, in: transaction)
+                return changed
+            }
+            if let changed {
                 return Change(endpoint: changed, secret: drawn)
             }
         }
     }
 
     private func update(
-        name: String, url: String, types: [String]?, environmentID: Int64
+        name: String, url: String, types: [String]?, environmentID: Int64, actor: String
     ) async throws -> Change? {
         try await pool.transaction { transaction in
             guard
@@ -90,9 +108,9 @@ package struct WebhookEndpointEditor: Sendable {
                 let after = try await WebhookEndpoints.update(id: before.id, url: url, types: types, in: transaction)
             else { return nil }
             if before.disabledAt != nil || before.failingSince != nil {
-                try await dispatcher.enqueue(
-                    try await Deliveries.retellBreaks(endpointID: before.id, in: transaction), in: transaction)
+                try await dispatcher.retell(endpointID: before.id, in: transaction)
             }
+            try await after.audit("put_webhook_endpoint", by: actor, in: transaction)
             return Change(endpoint: after, secret: nil)
         }
     }

@@ -30,8 +30,9 @@ package struct EvergrantConfiguration: Sendable {
     package static let rows =
         DatabaseConfiguration.rows + KeyringConfiguration.rows + FrontSettings.rows + ConnectSettings.rows
         + WorkerConfiguration.rows
-        + SchedulerConfiguration.rows + EscrowConfiguration.rows + LifecycleSettings.rows
-        + EgressSettings.rows + WebhookSettings.rows + CatalogConfiguration.rows + LogConfiguration.rows
+        + SchedulerConfiguration.rows + EscrowConfiguration.rows + LifecycleSettings.rows + ProviderHealthSettings.rows
+        + EgressSettings.rows + WebhookSettings.rows + SchedulerConfiguration.auditRows + CatalogConfiguration.rows
+        + LogConfiguration.rows
 
     /// Reads all of it.
     /// - Throws: ``ConfigurationError`` with every fault: texts that are no values, unknown keys, missing ones.

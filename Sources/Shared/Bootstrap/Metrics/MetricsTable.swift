@@ -28,6 +28,21 @@ package enum MetricsTable {
             "answers_unclassified_total", "counter", ["provider"], "worker, front",
             "Answers of providers that no rule of the catalog knows; each is in the log, redacted."),
         row(
+            "refreshes_held_total", "counter", ["reason"], "worker, front",
+            "Attempts that ended without a send, because the provider or the OAuth app is in trouble."),
+        row(
+            "breaker_state", "gauge", ["provider", "oauth_app", "host"], "scheduler",
+            "Token endpoints in trouble: 0 closed, 1 half open, 2 open."),
+        row(
+            "quarantine_state", "gauge", ["provider", "oauth_app", "host"], "scheduler",
+            "1 while the provider refuses the OAuth app itself."),
+        row(
+            "wave_state", "gauge", ["provider", "oauth_app", "host"], "scheduler",
+            "1 while verdicts are held because many are refused at once."),
+        row(
+            "verdicts_held", "gauge", ["provider", "oauth_app", "host"], "scheduler",
+            "Refused connections whose verdict is held, counted up to 10,000 an endpoint."),
+        row(
             "escrow_recovered_total", "counter", ["outcome"], "worker, front",
             "Records brought out of abandoned journals."),
         row(
@@ -49,6 +64,9 @@ package enum MetricsTable {
         row(
             "webhook_attempt_duration_seconds", "histogram", [], "worker",
             "From the start of a try to the head of its answer."),
+        row(
+            "audit_unsealed_seconds", "gauge", [], "scheduler",
+            "Age of the oldest row of the audit that no seal covers yet."),
         row("jobs_settled_total", "counter", ["kind", "outcome"], "worker", "Jobs by what came of a run."),
         row("job_duration_seconds", "histogram", ["kind"], "worker", "Time in a job's handler."),
         row(

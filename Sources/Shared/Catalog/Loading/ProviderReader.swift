@@ -48,11 +48,14 @@ struct ProviderReader {
         let refresh = RefreshReader(fields, reach: reach).read("refresh", known: known)
         let answer = AnswerShapeReader(fields).read("token_answer", scopeSeparator: separator)
         let replay = replay()
+        // Harm `app`: whatever is wrong with a refresh counts against the operator's integration.
+        let canary: CanaryKind = fields.choice("canary") ?? (replay.harm == .app ? .bare : .grant)
         let verdicts = VerdictReader(fields).read("verdicts")
         let lifetimes = lifetimes()
         let limits = limits("limits")
         let revocation = RevocationReader(fields, reach: reach).read("revocation", known: known)
         let inbound: InboundScheme? = fields.choice("inbound")
+        let grants = GrantRules(reading: fields)
         let grade: Grade = fields.choice("grade") ?? .unverified
         fields.finish()
         var entry = ProviderEntry(id: id, provider: nil, parameters: parameters, facts: facts)
@@ -62,9 +65,8 @@ struct ProviderReader {
             refreshURL: refreshURL, issuer: issuer, pkce: pkce, clientAuthentication: authentication,
             clientIDParameter: clientID, clientSecretParameter: clientSecret, scopeSeparator: separator,
             scopeParameter: scopeParameter, authorizeExtras: extras, request: request, refresh: refresh, answer: answer,
-            facts: facts, replay: replay, verdicts: verdicts, lifetimes: lifetimes, limits: limits,
-            revocation: revocation, inbound: inbound, reach: reach,
-            sources: sources, grade: grade)
+            facts: facts, replay: replay, canary: canary, verdicts: verdicts, lifetimes: lifetimes, limits: limits,
+            revocation: revocation, inbound: inbound, grants: grants, reach: reach, sources: sources, grade: grade)
         return entry
     }
 

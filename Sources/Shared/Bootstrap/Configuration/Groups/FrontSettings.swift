@@ -27,10 +27,13 @@ package struct FrontSettings: Sendable, Hashable {
     static let passthroughTimeoutSetting = Setting(
         "front.passthrough_timeout", .duration(.seconds(1) ... .seconds(3600)), default: .seconds(60),
         "Longest wait for the head of a provider's answer to a passthrough call.")
+    static let feedWaitSetting = Setting(
+        "front.feed_wait", .duration(.zero ... .seconds(60)), default: .seconds(60),
+        "Longest wait of a call that reads the event feed; shorter than what a proxy before the front allows.")
 
     package static let rows = [
         hostSetting.row, portSetting.row, publicURLSetting.row, adminHostSetting.row, adminPortSetting.row,
-        bodyLimitSetting.row, keyCacheSetting.row, callsSetting.row, passthroughTimeoutSetting.row,
+        bodyLimitSetting.row, keyCacheSetting.row, callsSetting.row, passthroughTimeoutSetting.row, feedWaitSetting.row,
     ]
 
     package var host: String
@@ -43,6 +46,7 @@ package struct FrontSettings: Sendable, Hashable {
     package var keyCacheLife: Duration
     package var callsPerConnection: Int
     package var passthroughTimeout: Duration
+    package var feedWait: Duration
 
     package init(reading reader: SettingsReader) {
         host = reader.value(Self.hostSetting)
@@ -54,6 +58,7 @@ package struct FrontSettings: Sendable, Hashable {
         keyCacheLife = reader.value(Self.keyCacheSetting)
         callsPerConnection = reader.value(Self.callsSetting)
         passthroughTimeout = reader.value(Self.passthroughTimeoutSetting)
+        feedWait = reader.value(Self.feedWaitSetting)
         if port == adminPort, host == adminHost {
             reader.record(
                 Self.adminPortSetting.name, "is the public listener's port too",

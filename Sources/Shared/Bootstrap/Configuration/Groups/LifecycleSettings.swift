@@ -96,6 +96,7 @@ extension LifecycleTimings {
         planning.keepAliveAtMost = reader.value(LifecycleSettings.keepAliveAtMost)
         planning.warnBefore = reader.value(LifecycleSettings.warnBefore)
         endangeredWithin = reader.value(LifecycleSettings.endangeredWithin)
+        health = HealthSettings(reading: reader)
         check(reader)
     }
 
