@@ -82,6 +82,7 @@ package struct FrontApplication: Service {
         CampaignsController(services: services, bodyLimit: limit).addRoutes(to: routes)
         SchedulesController(services: services, bodyLimit: limit).addRoutes(to: routes)
         try ConnectPages(services: services, options: options, renderer: renderer).addRoutes(to: router)
+        try ConnectWindow(services: services, options: options, renderer: renderer).addRoutes(to: routes)
         InboundController(services: services).addRoutes(to: router)
         AssetRoutes(assets: renderer.assets, catalog: services.catalog).addRoutes(to: router)
         return router

@@ -77,3 +77,13 @@ for (const form of document.querySelectorAll("form[method=post]")) {
 window.addEventListener("pageshow", (event) => {
   if (event.persisted) for (const button of document.querySelectorAll("button[disabled]")) button.disabled = false;
 });
+
+// A popup's last page tells the window that opened it how it went, and closes when that one has heard it. Only a document
+// of our own origin can receive this.
+const ended = document.querySelector("main")?.dataset.code;
+if (ended && window.opener) {
+  window.addEventListener("message", (event) => {
+    if (event.source === window.opener && event.origin === location.origin && event.data?.type === "close") window.close();
+  });
+  window.opener.postMessage({ evergrant: 1, type: "popup-ended", code: ended }, location.origin);
+}

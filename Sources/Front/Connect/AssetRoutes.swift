@@ -13,6 +13,11 @@ struct AssetRoutes {
         add("/assets/connect.js", assets.script, "text/javascript; charset=utf-8", to: router)
         add("/assets/icon.svg", assets.icon, "image/svg+xml", to: router)
         add("/openapi.yaml", assets.openAPI, "application/yaml", to: router)
+        for (name, bytes) in assets.window {
+            // The version is part of the path, so that modules find each other by relative names and are cached for good.
+            add(RouterPath("/assets/window/:version/\(name)"), bytes, Self.type(of: name), to: router)
+        }
+        for (name, bytes) in assets.authkit where name.hasPrefix("authkit") { share(name, bytes, to: router) }
         let catalog = catalog
         router.get("/assets/logo/:name") { _, context -> Response in
             let name = try context.parameter("name")
@@ -25,11 +30,34 @@ struct AssetRoutes {
     }
 
     private func add(_ path: RouterPath, _ bytes: [UInt8], _ type: String, to router: Router<FrontRequestContext>) {
-        router.get(path) { request, _ -> Response in
+        let version = assets.version
+        router.get(path) { request, context -> Response in
             // Under its version a file never changes.
-            Self.file(bytes, type, maximumAge: request.uri.query?.hasPrefix("v=") == true ? 31_536_000 : 300)
+            let named = context.parameters.get("version").map { $0 == version }
+            let isVersioned = named ?? (request.uri.query?.hasPrefix("v=") == true)
+            return Self.file(bytes, type, maximumAge: isVersioned ? 31_536_000 : 300)
         }
         router.refuseOtherMethods(path, [.get])
+    }
+
+    /// A module for pages of any origin. A short life: an app loads it by a name without version.
+    private func share(_ name: String, _ bytes: [UInt8], to router: Router<FrontRequestContext>) {
+        let path = RouterPath("/\(name)")
+        let type = Self.type(of: name)
+        router.get(path) { _, _ -> Response in
+            var response = Self.file(bytes, type, maximumAge: 300)
+            response.headers[.accessControlAllowOrigin] = "*"
+            response.headers[.known("Cross-Origin-Resource-Policy")] = "cross-origin"
+            return response
+        }
+        router.refuseOtherMethods(path, [.get])
+    }
+
+    private static func type(of name: String) -> String {
+        if name.hasSuffix(".js") { return "text/javascript; charset=utf-8" }
+        if name.hasSuffix(".css") { return "text/css; charset=utf-8" }
+        if name.hasSuffix(".json") { return "application/json" }
+        return "text/plain; charset=utf-8"
     }
 
     private static func file(_ bytes: [UInt8], _ type: String, maximumAge: Int) -> Response {

@@ -37,7 +37,7 @@ struct ConnectPages {
         router.get("/connect/s/:session/:integration", use: page(integration))
         router.post("/connect/s/:session/:integration", use: page(submit))
         router.refuseOtherMethods("/connect/s/:session/:integration", [.get, .post])
-        router.get("/oauth/callback/:integration", use: page(callback))
+        router.get("/oauth/callback/:integration", use: callbackPage)
         router.delete("/oauth/callback/:integration", use: InboundController(services: services).deleted)
         router.refuseOtherMethods("/oauth/callback/:integration", [.get, .delete])
     }
@@ -89,7 +89,7 @@ struct ConnectPages {
     @Sendable private func show(_ request: Request, _ context: FrontRequestContext) async throws -> Response {
         let browser = cookie.binding(request)
         let view = try await services.connect.view(try context.parameter("session"), browser: browser)
-        let values = PageValues(view: view)
+        let values = values(view)
         if view.session.state == .finished {
             if let url = try await services.connect.returnURL(session: view.session, browser: browser) {
                 return leave(to: url, heading: "Taking you back to \(values.app)")
@@ -97,7 +97,10 @@ struct ConnectPages {
             guard view.session.finishedBrowser == browser?.hash else {
                 throw ConnectError(.sessionUsed, session: view.session.uid)
             }
-            return renderer.page("success", values.success())
+            var page = renderer.page("success", values.success())
+            // A popup ends here: it tells the frame that opened it, and closes.
+            if view.session.kind == .embedded { page.headers[.known("Cross-Origin-Opener-Policy")] = "unsafe-none" }
+            return page
         }
         guard let first = view.offers.first else {
             throw ConnectError(.setupRequired, hint: "no integration is enabled and set up")
@@ -109,12 +112,17 @@ struct ConnectPages {
         return renderer.page("list", values.list(search: String(search.prefix(100))))
     }
 
+    /// The page's own way back to the app, for a session that came out of a frame.
+    private func values(_ view: WindowView) -> PageValues {
+        PageValues(view: view, back: services.connect.backURL(of: view.session, code: .denied))
+    }
+
     @Sendable private func integration(_ request: Request, _ context: FrontRequestContext) async throws -> Response {
         let browser = cookie.binding(request)
         let view = try await services.connect.view(try context.parameter("session"), browser: browser)
         if view.session.state == .finished { return PageRenderer.redirect(to: "/connect/s/\(view.session.uid)") }
         let offer = try offer(try context.parameter("integration"), in: view)
-        return renderer.page("integration", PageValues(view: view).integration(offer, typed: [:], fault: nil))
+        return renderer.page("integration", values(view).integration(offer, typed: [:], fault: nil))
     }
 
     /// The form of an integration: leaves for its provider, or tests and stores its key.
@@ -138,7 +146,7 @@ struct ConnectPages {
         } catch let error as ConnectError where [.invalidField, .keyRefused].contains(error.code) {
             // What was typed stays, with the fault above it.
             return renderer.page(
-                "integration", PageValues(view: view).integration(offer, typed: form, fault: error),
+                "integration", values(view).integration(offer, typed: form, fault: error),
                 status: error.code.status)
         }
     }
@@ -152,6 +160,13 @@ struct ConnectPages {
         // The session's own page shows the success or goes on to the app: so code and state leave the address bar, and
         // a reload does no harm.
         return PageRenderer.redirect(to: "/connect/s/\(finished.session.uid)")
+    }
+
+    /// The callback may come back into a popup, whose frame must stay its opener: whatever it answers.
+    @Sendable private func callbackPage(_ request: Request, _ context: FrontRequestContext) async throws -> Response {
+        var response = try await page(callback)(request, context)
+        response.headers[.known("Cross-Origin-Opener-Policy")] = "unsafe-none"
+        return response
     }
 }
 
@@ -212,6 +227,8 @@ extension ConnectPages {
             ])
         var app = "the app"
         var hasChoice = false
+        var back: Secret?
+        var brand: String?
         // Only a browser that holds the session reads whose it is.
         if let uid = error.session,
             let session = try? await services.connect.session(uid, browser: cookie.binding(request)),
@@ -219,12 +236,14 @@ extension ConnectPages {
         {
             app = view.environment.displayName
             hasChoice = view.offers.count > 1
+            back = services.connect.backURL(of: session, code: error.code)
+            brand = BrandSheet.path(view.environment)
         }
         return renderer.page(
             "error",
             PageValues.error(
                 error, app: app, reference: context.requestID, hasChoice: hasChoice,
-                integration: context.parameters.get("integration")),
+                integration: context.parameters.get("integration"), back: back, brand: brand),
             status: error.code.status)
     }
 }

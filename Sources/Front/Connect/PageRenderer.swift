@@ -87,6 +87,10 @@ struct Assets: Sendable {
     let script: [UInt8]
     let icon: [UInt8]
     let openAPI: [UInt8]
+    /// The frame's modules, sheet and languages, by their path under `Assets/window`.
+    let window: [String: [UInt8]]
+    /// What an app's page loads, by file name: a folder that can be published as it is.
+    let authkit: [String: [UInt8]]
     /// Changes with the files: they are cached for a year under it.
     let version: String
 
@@ -97,7 +101,12 @@ struct Assets: Sendable {
         script = try read("connect.js")
         icon = try read("icon.svg")
         openAPI = try read("openapi.yaml")
-        version = String(Encoding.hex(Digest.sha256(style + script)).prefix(12))
+        let window = try Self.folder(root.appending(path: "window"))
+        let authkit = try Self.folder(root.appending(path: "authkit"))
+        self.window = window
+        self.authkit = authkit
+        let all = window.keys.sorted().reduce(style + script) { $0 + (window[$1] ?? []) }
+        version = String(Encoding.hex(Digest.sha256(all)).prefix(12))
         var templates: [String: String] = [:]
         let pages = root.appending(path: "pages")
         for name in try FileManager.default.contentsOfDirectory(atPath: pages.path) where name.hasSuffix(".mustache") {
@@ -105,5 +114,21 @@ struct Assets: Sendable {
                 decoding: try Data(contentsOf: pages.appending(path: name)), as: UTF8.self)
         }
         self.templates = templates
+    }
+
+    /// Every file below `folder`, by its path there.
+    private static func folder(_ folder: URL, below: String = "") throws -> [String: [UInt8]] {
+        var files: [String: [UInt8]] = [:]
+        let names = try FileManager.default.contentsOfDirectory(
+            at: folder, includingPropertiesForKeys: [.isDirectoryKey])
+        for url in names {
+            let name = below + url.lastPathComponent
+            if try url.resourceValues(forKeys: [.isDirectoryKey]).isDirectory == true {
+                files.merge(try Self.folder(url, below: name + "/")) { $1 }
+            } else {
+                files[name] = Array(try Data(contentsOf: url))
+            }
+        }
+        return files
     }
 }

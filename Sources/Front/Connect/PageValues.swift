@@ -6,6 +6,8 @@ import Store
 /// What the templates are filled with.
 struct PageValues {
     let view: WindowView
+    /// The app's page that the session came from, where there is one.
+    var back: Secret?
 
     var app: String { view.environment.displayName }
 
@@ -15,10 +17,12 @@ struct PageValues {
     }
 
     private var base: [String: Any] {
-        [
+        var base: [String: Any] = [
             "app": app, "owner": view.session.identity.value, "owner_kind": ownerKind, "session": view.session.uid,
-            "monogram": String(app.prefix(1)).uppercased(),
+            "monogram": String(app.prefix(1)).uppercased(), "brand": BrandSheet.path(view.environment),
         ]
+        if let back { base["back"] = back.revealedText() }
+        return base
     }
 
     func list(search: String) -> [String: Any] {
@@ -64,6 +68,7 @@ struct PageValues {
         var values = base.merging([
             "title": "Connected", "title_line": title.map { "\($0) is connected" } ?? "Your account is connected",
         ]) { $1 }
+        if view.session.kind == .embedded { values["code"] = "success" }
         if let label = connection?.accountLabel { values["account"] = label }
         return values
     }
@@ -103,14 +108,19 @@ struct PageValues {
     }
 
     /// A page for what went wrong.
-    static func error(_ error: ConnectError, app: String, reference: String, hasChoice: Bool, integration: String?)
+    static func error(
+        _ error: ConnectError, app: String, reference: String, hasChoice: Bool, integration: String?,
+        back: Secret? = nil, brand: String? = nil
+    )
         -> [String: Any]
     {
         let words = error.words(app: app)
         var values: [String: Any] = [
             "title": words.heading, "heading": words.heading, "text": words.text,
-            "reference": "\(error.code.rawValue) · \(reference)",
+            "reference": "\(error.code.rawValue) · \(reference)", "code": error.code.rawValue,
         ]
+        if let brand { values["brand"] = brand }
+        if let back { values["home"] = ["back": back.revealedText(), "app": app] }
         if error.code.isRetryable, let session = error.session {
             var actions: [String: Any] = [:]
             let path = "/connect/s/\(session)"

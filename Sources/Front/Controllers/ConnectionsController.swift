@@ -104,7 +104,8 @@ struct ConnectionsController {
     /// A session that renews this connection in place: what the app mints when its user clicks "reconnect".
     @Sendable private func reconnect(_ request: Request, _ context: FrontRequestContext) async throws -> Reply {
         struct Body: RequestFields {
-            static let fields = ["redirect_url", "require_finish", "allow_other_account", "expires_in"]
+            static let fields = ["kind", "redirect_url", "require_finish", "allow_other_account", "expires_in"]
+            let kind: String?
             let redirect_url: String?
             let require_finish: Bool?
             let allow_other_account: Bool?
@@ -114,6 +115,7 @@ struct ConnectionsController {
         let body = try await request.fields(Body.self, limit: bodyLimit)
         var wanted = SessionRequest(identity: found.identity)
         wanted.connection = found.uid
+        wanted.kind = try SessionFields.kind(body.kind)
         wanted.redirectURL = body.redirect_url
         wanted.requiresFinish = body.require_finish
         wanted.allowsOtherAccount = body.allow_other_account ?? false

@@ -83,10 +83,14 @@ struct EnvironmentsController {
 
     @Sendable private func patch(_ request: Request, _ context: FrontRequestContext) async throws -> Reply {
         struct Body: RequestFields {
-            static let fields = ["app_name", "redirect_origins", "embedding_origins", "require_finish"]
+            static let fields = [
+                "app_name", "redirect_origins", "embedding_origins", "require_finish", "token_endpoints", "branding",
+            ]
             let app_name: String?
             let redirect_origins: [String]?
             let embedding_origins: [String]?
+            let token_endpoints: [String]?
+            let branding: BrandingFields?
             let require_finish: Bool??
 
             init(from decoder: any Decoder) throws {
@@ -94,13 +98,15 @@ struct EnvironmentsController {
                 app_name = try values.decodeIfPresent(String.self, forKey: .app_name)
                 redirect_origins = try values.decodeIfPresent([String].self, forKey: .redirect_origins)
                 embedding_origins = try values.decodeIfPresent([String].self, forKey: .embedding_origins)
+                token_endpoints = try values.decodeIfPresent([String].self, forKey: .token_endpoints)
+                branding = try values.decodeIfPresent(BrandingFields.self, forKey: .branding)
                 require_finish =
                     values.contains(.require_finish)
                     ? .some(try values.decodeIfPresent(Bool.self, forKey: .require_finish)) : nil
             }
 
             enum CodingKeys: String, CodingKey {
-                case app_name, redirect_origins, embedding_origins, require_finish
+                case app_name, redirect_origins, embedding_origins, require_finish, token_endpoints, branding
             }
         }
         let body = try await request.fields(Body.self, limit: bodyLimit)
@@ -111,7 +117,8 @@ struct EnvironmentsController {
             id: try context.authenticated().environment.id, appName: body.app_name,
             embeddingOrigins: try body.embedding_origins.map { try origins($0, field: "embedding_origins") },
             redirectOrigins: try body.redirect_origins.map { try origins($0, field: "redirect_origins") },
-            requireFinish: body.require_finish, in: services.pool)
+            requireFinish: body.require_finish, branding: try body.branding?.checked(),
+            tokenEndpoints: try body.token_endpoints.map(endpoints), in: services.pool)
         guard let changed else { throw HTTPProblem.missing("environment") }
         return try .json(EnvironmentBody(changed))
     }
@@ -121,6 +128,21 @@ struct EnvironmentsController {
             let own = try await Environments.find(id: try context.authenticated().environment.id, in: services.pool)
         else { throw HTTPProblem.missing("environment") }
         return own
+    }
+
+    /// Whole URLs without query: what the window compares with.
+    private func endpoints(_ texts: [String]) throws -> [String] {
+        guard texts.count <= 20 else { throw HTTPProblem.invalid("token_endpoints", "has more than 20 entries") }
+        return try texts.map { text in
+            _ = try WebOrigin(of: text, item: "token_endpoints")
+            guard text.utf8.count <= 500, !text.contains("?"), !text.contains("#"), !text.contains(" "),
+                !text.contains(where: { $0 == ";" || $0 == "," })
+            else {
+                throw HTTPProblem.invalid(
+                    "token_endpoints", "holds a URL with a query, a fragment or odd characters, or of over 500 bytes")
+            }
+            return text
+        }
     }
 
     private func origins(_ texts: [String], field: String) throws -> [String] {
@@ -137,6 +159,8 @@ struct EnvironmentBody: Encodable {
     let redirect_origins: [String]
     let embedding_origins: [String]
     let require_finish: Bool?
+    let token_endpoints: [String]
+    let branding: BrandingFields
     let created_at: Date
 
     init(_ record: EnvironmentRecord) {
@@ -147,6 +171,8 @@ struct EnvironmentBody: Encodable {
         redirect_origins = record.redirectOrigins
         embedding_origins = record.embeddingOrigins
         require_finish = record.requireFinish
+        token_endpoints = record.tokenEndpoints
+        branding = BrandingFields(record.branding)
         created_at = record.createdAt
     }
 }

@@ -31,14 +31,17 @@ struct SessionsController {
         struct Minted: Encodable {
             let id: String
             let token: String
-            let connect_url: String
+            let kind: String
+            let environment: String
+            let connect_url: String?
             let expires_at: Date
             let require_finish: Bool
         }
         return try .json(
             Minted(
-                id: minted.session.uid, token: minted.token.revealedText(),
-                connect_url: minted.connectURL.revealedText(), expires_at: minted.session.expiresAt,
+                id: minted.session.uid, token: minted.token.revealedText(), kind: minted.session.kind.rawValue,
+                environment: environment.uid, connect_url: minted.connectURL?.revealedText(),
+                expires_at: minted.session.expiresAt,
                 require_finish: minted.session.requiresFinish),
             status: .created, holdsSecret: true)
     }
@@ -72,11 +75,14 @@ struct SessionsController {
 /// The body of `POST /v1/sessions`.
 struct SessionFields: RequestFields {
     static let fields = [
-        "identity", "identity_type", "integrations", "connection", "allow_other_account", "name", "tags", "metadata",
+        "identity", "identity_type", "kind", "integrations", "connection", "allow_other_account", "name", "tags",
+        "metadata",
         "redirect_url", "require_finish", "expires_in",
     ]
     let identity: String
     let identity_type: String?
+    /// `link` (the default) or `embedded`.
+    let kind: String?
     let integrations: [String]?
     let connection: String?
     let allow_other_account: Bool?
@@ -88,9 +94,18 @@ struct SessionFields: RequestFields {
     /// Seconds.
     let expires_in: Int?
 
+    static func kind(_ text: String?) throws(HTTPProblem) -> ConnectSessionKind {
+        guard let text else { return .link }
+        guard let kind = ConnectSessionKind(rawValue: text) else {
+            throw .invalid("kind", "is not link or embedded")
+        }
+        return kind
+    }
+
     func request() throws -> SessionRequest {
         var request = SessionRequest(
             identity: try Identity(type: IdentityType(parsing: identity_type ?? "user"), value: identity))
+        request.kind = try Self.kind(kind)
         request.integrations = integrations
         if let connection {
             guard let uid = ConnectionRecord.uid(publicID: connection) else {
@@ -111,6 +126,7 @@ struct SessionFields: RequestFields {
 
 struct SessionBody: Encodable {
     let id: String
+    let kind: String
     let state: String
     let identity: String
     let identity_type: String
@@ -124,6 +140,7 @@ struct SessionBody: Encodable {
 
     init(_ session: ConnectSessionRecord, _ connection: ConnectionRecord?) {
         id = session.uid
+        kind = session.kind.rawValue
         state = session.state != .finished && session.isExpired ? "expired" : session.state.rawValue
         identity = session.identity.value
         identity_type = session.identity.type.rawValue

@@ -22,13 +22,15 @@ struct APIRoutes {
     let authenticator: KeyAuthenticator
     let idempotency: Idempotency
 
-    func add(_ path: RouterPath, _ calls: [HTTPRequest.Method: APICall]) {
+    /// - Parameter takesSecretHeader: the key may also stand in the header of the public AuthKit packages.
+    func add(_ path: RouterPath, _ calls: [HTTPRequest.Method: APICall], takesSecretHeader: Bool = false) {
         let authenticator = authenticator
         let idempotency = idempotency
         for (method, call) in calls {
             router.on(path, method: method) { request, context in
                 var context = context
-                let key = try await authenticator.authenticate(request.headers[.authorization])
+                let key = try await authenticator.authenticate(
+                    takesSecretHeader ? request.keyField : request.headers[.authorization])
                 context.key = key
                 try key.role.require(call.permission)
                 guard method == .post, !call.streams, let name = request.headers[Idempotency.header] else {

@@ -13,4 +13,9 @@ extension HTTPField.Name {
     static let evergrantRefreshed = known("Evergrant-Refreshed")
     /// The code of a problem that is ours, so that it cannot be taken for the provider's answer.
     static let evergrantError = known("Evergrant-Error")
+
+    /// The headers of the public AuthKit packages.
+    static let picaSecret = known("X-Pica-Secret")
+    static let oneSecret = known("X-One-Secret")
+    static let picaConnectionKey = known("X-Pica-Connection-Key")
 }

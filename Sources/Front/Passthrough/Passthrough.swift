@@ -47,7 +47,7 @@ struct Passthrough: RouterMiddleware {
     private func answer(
         _ request: Request, _ rest: Substring, _ context: FrontRequestContext
     ) async throws -> Response {
-        let key = try await authenticator.authenticate(request.headers[.authorization])
+        let key = try await authenticator.authenticate(request.keyField)
         try key.role.require(.use)
         guard !Self.refusedMethods.contains(request.method.rawValue.uppercased()) else {
             throw HTTPProblem.methodNotAllowed([.get, .head, .post, .put, .patch, .delete, .options])
@@ -78,7 +78,7 @@ struct Passthrough: RouterMiddleware {
 
     /// The connection of the call's headers, its credential fresh enough to use.
     private func credential(_ request: Request, _ key: AuthenticatedKey) async throws -> UsableCredential {
-        guard let text = request.headers[.evergrantConnection] else {
+        guard let text = request.headers[.evergrantConnection] ?? request.headers[.picaConnectionKey] else {
             throw HTTPProblem(
                 .badRequest, "connection_missing", "No connection is named.", hint: "send Evergrant-Connection: <key>")
         }

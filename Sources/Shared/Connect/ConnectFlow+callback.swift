@@ -32,18 +32,33 @@ extension ConnectFlow {
         else { throw ConnectError(.stateMismatch) }
         // From here on the state is spent, whatever is wrong with the rest.
         guard let browser, Digest.constantTimeEquals(browser.hash, request.browserHash) else {
+            await note(.wrongBrowser, sessionID: request.sessionID, integration: catalog.integration(id)?.title)
             throw ConnectError(.wrongBrowser)
         }
         guard let session = try await ConnectSessions.find(id: request.sessionID, in: pool) else {
             throw ConnectError(.sessionUnknown)
         }
         guard request.integration == id, request.redirectURI == redirectURI(of: id) else {
+            await note(.stateMismatch, sessionID: session.id, integration: nil)
             throw ConnectError(.stateMismatch, session: session.uid)
         }
         do {
             return try await redeem(parameters, request, session: session, browser: browser)
         } catch let error as ConnectError {
-            throw error.of(session: session.uid, integration: catalog.integration(id)?.title)
+            let title = catalog.integration(id)?.title
+            await note(error.code, sessionID: session.id, integration: error.integration ?? title)
+            throw error.of(session: session.uid, integration: title)
+        }
+    }
+
+    /// Leaves the failure where an embedded session's frame finds it: the window that it happened in may be cut off
+    /// from its opener, by the provider's own headers or by partitioned storage.
+    private func note(_ code: ConnectError.Code, sessionID: Int64, integration: String?) async {
+        do {
+            try await ConnectSessions.fail(id: sessionID, code: code.rawValue, integration: integration, in: pool)
+        } catch {
+            // The frame then says "closed" instead; the page of this window tells the cause.
+            logger.warning("connect failure could not be noted", metadata: ["error": "\(error)"])
         }
     }
 

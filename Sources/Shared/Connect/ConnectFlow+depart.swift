@@ -11,6 +11,8 @@ package struct Departure: Sendable {
     /// Holds the state: never logged, never put into a Referer.
     package let url: Secret
     package let title: String
+    /// How often a browser has left in this session, this time included.
+    package let number: Int
 }
 
 /// What an authorization request keeps sealed until its callback.
@@ -47,7 +49,7 @@ extension ConnectFlow {
         guard try await ConnectSessions.depart(id: session.id, in: pool) else {
             throw try await whyNotClaimed(session)
         }
-        return Departure(url: Secret(request.url), title: offer.title)
+        return Departure(url: Secret(request.url), title: offer.title, number: session.departures + 1)
     }
 
     private func store(

@@ -61,8 +61,21 @@ extension ConnectFlow {
         guard let base = session.redirectURL else { return nil }
         var query = "evergrant_session=\(session.uid)"
         if let code { query += "&evergrant_code=\(code.revealedText())" }
-        return Secret(
-            base + (base.contains("?") ? (base.hasSuffix("?") || base.hasSuffix("&") ? "" : "&") : "?") + query)
+        return Self.adding(query, to: base)
+    }
+
+    /// The page that a session came from, told why nothing was connected; nil when it has none.
+    package func backURL(of session: ConnectSessionRecord, code: ConnectError.Code) -> Secret? {
+        guard session.kind == .embedded, let base = session.redirectURL else { return nil }
+        return Self.adding("evergrant_session=\(session.uid)&evergrant_error=\(code.rawValue)", to: base)
+    }
+
+    /// Adds to the query of `base`; a fragment stays the last.
+    private static func adding(_ query: String, to base: String) -> Secret {
+        let fragment = base.firstIndex(of: "#") ?? base.endIndex
+        let page = base[..<fragment]
+        let joint = page.contains("?") ? (page.hasSuffix("?") || page.hasSuffix("&") ? "" : "&") : "?"
+        return Secret(page + joint + query + base[fragment...])
     }
 
     func heldAnswer(_ session: ConnectSessionRecord) async throws -> ExchangedAnswer? {

@@ -11,7 +11,15 @@ extension ConnectFlow {
     package func submitKey(
         session uid: String, browser: BrowserBinding?, integration id: String, form: [String: String]
     ) async throws -> FinishedSession {
-        let session = try await session(uid, browser: browser)
+        try await submitKey(try await session(uid, browser: browser), browser: browser, integration: id, form: form)
+    }
+
+    /// The same for a session at hand.
+    /// - Parameter browser: nil for a frame, which has no cookie of ours.
+    func submitKey(
+        _ session: ConnectSessionRecord, browser: BrowserBinding?, integration id: String, form: [String: String]
+    ) async throws -> FinishedSession {
+        let uid = session.uid
         try checkUsable(session)
         let offer = try await offer(id, in: session)
         do {

@@ -16,7 +16,12 @@ extension ConnectFlow {
         var integrations = request.integrations
         if let connection { integrations = [connection.integration] }
         try await checkOffered(integrations, environment: environment)
-        let requiresFinish = request.requiresFinish ?? environment.requireFinish ?? true
+        if request.kind == .embedded, environment.embeddingOrigins.isEmpty {
+            throw InvalidValue(
+                item: "kind", problem: "is embedded, but this environment lists no page that may embed the window",
+                repair: "add your page's origin to embedding_origins with PATCH /v1/environment")
+        }
+        let requiresFinish = request.requiresFinish ?? environment.requireFinish ?? (request.kind == .link)
         if requiresFinish, request.redirectURL == nil {
             throw InvalidValue(
                 item: "redirect_url", problem: "is missing, but the finish code is delivered there",
@@ -31,13 +36,16 @@ extension ConnectFlow {
         }
         let token = SecureRandom.token()
         let new = NewConnectSession(
-            environmentID: environment.id, kind: .link, tokenHash: Digest.sha256(token), identity: request.identity,
+            environmentID: environment.id, kind: request.kind, tokenHash: Digest.sha256(token),
+            identity: request.identity,
             integrations: integrations, connectionID: connection?.id, allowsOtherAccount: request.allowsOtherAccount,
             name: request.name, tags: request.tags, metadata: request.metadata, redirectURL: request.redirectURL,
-            requiresFinish: requiresFinish, life: life, createdBy: actor)
+            requiresFinish: requiresFinish, life: life, createdBy: actor,
+            waivesFinish: (request.requiresFinish ?? environment.requireFinish) == false)
         let session = try await ConnectSessions.insert(new, in: pool)
         return MintedSession(
-            session: session, token: Secret(token), connectURL: Secret("\(publicURL)/connect#\(token)"))
+            session: session, token: Secret(token),
+            connectURL: request.kind == .link ? Secret("\(publicURL)/connect#\(token)") : nil)
     }
 
     private func connectionToReconnect(

@@ -19,7 +19,9 @@ extension ConnectFlow {
     /// Trades a link's token: the browser holds the session from now on.
     /// - Throws: ``ConnectError``: unknown, expired or used.
     package func open(token: Secret, browser: BrowserBinding) async throws -> ConnectSessionRecord {
-        guard let session = try await ConnectSessions.find(tokenHash: Digest.sha256(token), in: pool) else {
+        guard let session = try await ConnectSessions.find(tokenHash: Digest.sha256(token), in: pool),
+            session.kind == .link
+        else {
             throw ConnectError(.sessionUnknown)
         }
         // The browser that connected may look again, for its finish code or its success page.
@@ -75,10 +77,19 @@ extension ConnectFlow {
         return offer
     }
 
+    /// All that an environment enables, by title; some may lack their OAuth app.
+    package func offers(of environment: EnvironmentRecord) async throws -> [OfferedIntegration] {
+        try await offers(environmentID: environment.id, among: nil)
+    }
+
     private func offers(_ session: ConnectSessionRecord) async throws -> [OfferedIntegration] {
-        let settings = try await IntegrationSettings.list(environmentID: session.environmentID, in: pool)
+        try await offers(environmentID: session.environmentID, among: session.integrations)
+    }
+
+    private func offers(environmentID: Int64, among wanted: [String]?) async throws -> [OfferedIntegration] {
+        let settings = try await IntegrationSettings.list(environmentID: environmentID, in: pool)
         let offers = settings.compactMap { own -> OfferedIntegration? in
-            guard own.isEnabled, session.integrations?.contains(own.integration) ?? true,
+            guard own.isEnabled, wanted?.contains(own.integration) ?? true,
                 let integration = catalog.integration(own.integration)
             else { return nil }
             return OfferedIntegration(integration: integration, settings: own)

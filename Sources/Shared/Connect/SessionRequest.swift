@@ -6,6 +6,8 @@ import Store
 /// What an app asks for with `POST /v1/sessions`.
 package struct SessionRequest: Sendable {
     package var identity: Identity
+    /// A link, or a window inside the app's own page.
+    package var kind = ConnectSessionKind.link
     /// nil: all that the environment enables.
     package var integrations: [String]?
     /// The connection to reconnect, by its uid.
@@ -16,7 +18,7 @@ package struct SessionRequest: Sendable {
     /// JSON object.
     package var metadata: [UInt8] = Array("{}".utf8)
     package var redirectURL: String?
-    /// nil: as the environment says, else true.
+    /// nil: as the environment says, else true for links and false for embedded sessions.
     package var requiresFinish: Bool?
     /// nil: ``ConnectLimits/sessionLife``.
     package var life: Duration?
@@ -28,8 +30,8 @@ package struct SessionRequest: Sendable {
 package struct MintedSession: Sendable {
     package let session: ConnectSessionRecord
     package let token: Secret
-    /// `…/connect#<token>`.
-    package let connectURL: Secret
+    /// `…/connect#<token>`; nil for an embedded session, which opens in a frame only.
+    package let connectURL: Secret?
 }
 
 /// One line of the connect window: an integration of the catalog that the environment offers.

@@ -8,7 +8,7 @@ extension ConnectSessions {
             id, uid, environment_id, kind, identity_type, identity, integrations, connection_id, allow_other_account,
             name, tags, metadata, redirect_url, require_finish, state, browsers, finished_browser,
             finished_connection_id, confirmed_at, held_grant, held_facts, created_at, expires_at,
-            expires_at <= now()
+            expires_at <= now(), waives_finish, departures, failure
             """
 
         static let insert = PostgresStatement(
@@ -16,8 +16,9 @@ extension ConnectSessions {
             """
             insert into evergrant.connect_sessions (environment_id, kind, token_hash, identity_type, identity,
                 integrations, connection_id, allow_other_account, name, tags, metadata, redirect_url, require_finish,
-                expires_at, created_by)
-            values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, now() + make_interval(secs => $14), $15)
+                expires_at, created_by, waives_finish)
+            values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, now() + make_interval(secs => $14), $15, $16)
+            on conflict (token_hash) do nothing
             returning \(columns)
             """)
 
@@ -44,9 +45,41 @@ extension ConnectSessions {
         static let depart = PostgresStatement(
             "depart connect session",
             """
-            update evergrant.connect_sessions set state = 'authorizing', claim_nonce = null, claim_deadline = null
+            update evergrant.connect_sessions set state = 'authorizing', claim_nonce = null, claim_deadline = null,
+                departures = departures + 1, failure = null
             where id = $1 and expires_at > now()
                 and (state in ('opened', 'authorizing') or (state = 'exchanging' and claim_deadline < now()))
+            """)
+
+        static let openFrame = PostgresStatement(
+            "open connect session in a frame",
+            """
+            update evergrant.connect_sessions set
+                state = case when state = 'minted' then 'opened' else state end,
+                opened_at = coalesce(opened_at, now()), parent_origin = coalesce($2, parent_origin)
+            where id = $1 and kind = 'embedded' and state <> 'finished' and expires_at > now()
+            returning \(columns)
+            """)
+
+        static let leaveFrame = PostgresStatement(
+            "take connect session out of its frame",
+            """
+            update evergrant.connect_sessions
+            set redirect_url = $2, require_finish = require_finish or not waives_finish
+            where id = $1 and kind = 'embedded' and state <> 'finished' and expires_at > now()
+            returning \(columns)
+            """)
+
+        static let setName = PostgresStatement(
+            "name connect session",
+            "update evergrant.connect_sessions set name = $2 where id = $1 and state <> 'finished'")
+
+        static let fail = PostgresStatement(
+            "note connect failure",
+            """
+            update evergrant.connect_sessions
+            set failure = jsonb_build_object('code', $2::text, 'integration', $3::text, 'departure', departures)
+            where id = $1 and kind = 'embedded' and state <> 'finished'
             """)
 
         static let claim = PostgresStatement(
@@ -135,14 +168,19 @@ extension ConnectSessions {
 extension ConnectSessionRecord {
     init(_ row: PostgresRow) throws {
         let (kind, type, value, state): (String, String, String, String)
+        let (departs, failed): (Int32, [UInt8]?)
         (
             id, uid, environmentID, kind, type, value, integrations, connectionID, allowsOtherAccount, name, tags,
             metadata, redirectURL, requiresFinish, state, browsers, finishedBrowser, finishedConnectionID, confirmedAt,
-            heldGrant, heldFacts, createdAt, expiresAt, isExpired
+            heldGrant, heldFacts, createdAt, expiresAt, isExpired, waivesFinish, departs, failed
         ) = try row.decode(
             Int64.self, String.self, Int64.self, String.self, String.self, String.self, [String]?.self, Int64?.self,
             Bool.self, String.self, [String].self, [UInt8].self, String?.self, Bool.self, String.self, [[UInt8]].self,
-            [UInt8]?.self, Int64?.self, Date?.self, [UInt8]?.self, [UInt8]?.self, Date.self, Date.self, Bool.self)
+            [UInt8]?.self, Int64?.self, Date?.self, [UInt8]?.self, [UInt8]?.self, Date.self, Date.self, Bool.self,
+            Bool.self,
+            Int32.self, [UInt8]?.self)
+        departures = Int(departs)
+        failure = try failed.map { try JSONDecoder().decode(ConnectFailure.self, from: Data($0)) }
         guard let kind = ConnectSessionKind(rawValue: kind), let state = ConnectSessionState(rawValue: state) else {
             throw InvalidValue(
                 item: "stored connect session", problem: "is of an unknown kind or state",

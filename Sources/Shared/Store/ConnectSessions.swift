@@ -55,6 +55,22 @@ package struct ConnectSessionRecord: Sendable, Hashable {
     package let expiresAt: Date
     /// By the database's clock, when the row was read.
     package let isExpired: Bool
+    /// The app has said that no finish is needed, wherever the session is opened.
+    package let waivesFinish: Bool
+    /// How often a browser has left for a provider.
+    package let departures: Int
+    /// Of an embedded session: what became of its last attempt, until the next one.
+    package let failure: ConnectFailure?
+}
+
+/// What the frame of an embedded session is told about an attempt that failed in another window.
+package struct ConnectFailure: Sendable, Hashable, Codable {
+    /// The code of a connect error.
+    package let code: String
+    /// The integration's title.
+    package let integration: String?
+    /// The number of the departure that it ended.
+    package let departure: Int
 }
 
 /// What `POST /v1/sessions` asks for, checked.
@@ -74,11 +90,13 @@ package struct NewConnectSession: Sendable {
     package var life: Duration
     /// `key:<uid>` or `cli`.
     package var createdBy: String
+    /// The app, or its environment, has said that no finish is needed.
+    package var waivesFinish: Bool
 
     package init(
         environmentID: Int64, kind: ConnectSessionKind, tokenHash: [UInt8], identity: Identity, integrations: [String]?,
         connectionID: Int64?, allowsOtherAccount: Bool, name: String, tags: [String], metadata: [UInt8],
-        redirectURL: String?, requiresFinish: Bool, life: Duration, createdBy: String
+        redirectURL: String?, requiresFinish: Bool, life: Duration, createdBy: String, waivesFinish: Bool = false
     ) {
         self.environmentID = environmentID
         self.kind = kind
@@ -94,6 +112,7 @@ package struct NewConnectSession: Sendable {
         self.requiresFinish = requiresFinish
         self.life = life
         self.createdBy = createdBy
+        self.waivesFinish = waivesFinish
     }
 }
 
@@ -105,7 +124,15 @@ package enum ConnectSessions {
     package static func insert(
         _ new: NewConnectSession, in db: any PostgresQuerying
     ) async throws -> ConnectSessionRecord {
-        let rows = try await db.execute(
+        guard let made = try await insertOnce(new, in: db) else { throw MissingRow(statement: Statements.insert.name) }
+        return made
+    }
+
+    /// - Returns: nil when a session of this token is there already.
+    package static func insertOnce(
+        _ new: NewConnectSession, in db: any PostgresQuerying
+    ) async throws -> ConnectSessionRecord? {
+        try await db.execute(
             Statements.insert,
             [
                 .int8(new.environmentID), .text(new.kind.rawValue), .bytea(new.tokenHash),
@@ -113,10 +140,9 @@ package enum ConnectSessions {
                 .optional(new.integrations) { .textArray($0) }, .optional(new.connectionID) { .int8($0) },
                 .bool(new.allowsOtherAccount), .text(new.name), .textArray(new.tags), .jsonb(new.metadata),
                 .optional(new.redirectURL) { .text($0) }, .bool(new.requiresFinish),
-                .float8(Double(new.life.components.seconds)), .text(new.createdBy),
-            ])
-        guard let row = rows.first else { throw MissingRow(statement: Statements.insert.name) }
-        return try ConnectSessionRecord(row)
+                .float8(Double(new.life.components.seconds)), .text(new.createdBy), .bool(new.waivesFinish),
+            ]
+        ).first.map(ConnectSessionRecord.init)
     }
 
     package static func find(tokenHash: [UInt8], in db: any PostgresQuerying) async throws -> ConnectSessionRecord? {
@@ -138,6 +164,36 @@ package enum ConnectSessions {
     ) async throws -> ConnectSessionRecord? {
         try await db.execute(Statements.open, [.int8(id), .bytea(browser), .int4(Int32(maximumBrowsers))])
             .first.map(ConnectSessionRecord.init)
+    }
+
+    /// An embedded session's frame has its token. A frame is no browser of its own: it may load again and again.
+    /// - Parameter parent: the origin of the page around it; nil leaves what is known.
+    /// - Returns: nil when the session is a link's, expired or finished.
+    package static func openFrame(
+        id: Int64, parent: String?, in db: any PostgresQuerying
+    ) async throws -> ConnectSessionRecord? {
+        try await db.execute(Statements.openFrame, [.int8(id), .optional(parent) { .text($0) }])
+            .first.map(ConnectSessionRecord.init)
+    }
+
+    /// An embedded session goes on in the whole window: it returns to `url`, and needs a finish unless that was waived.
+    package static func leaveFrame(
+        id: Int64, returningTo url: String, in db: any PostgresQuerying
+    ) async throws -> ConnectSessionRecord? {
+        try await db.execute(Statements.leaveFrame, [.int8(id), .text(url)]).first.map(ConnectSessionRecord.init)
+    }
+
+    /// What the user calls the connection.
+    package static func setName(id: Int64, _ name: String, in db: any PostgresQuerying) async throws {
+        try await db.execute(Statements.setName, [.int8(id), .text(name)])
+    }
+
+    /// Keeps why an attempt failed, for the frame that waits for it. Does nothing to links and finished sessions.
+    package static func fail(
+        id: Int64, code: String, integration: String?, in db: any PostgresQuerying
+    ) async throws {
+        try await db.execute(
+            Statements.fail, [.int8(id), .text(code), .optional(integration) { .text($0) }])
     }
 
     /// The browser leaves for a provider.

@@ -18,6 +18,10 @@ package struct EnvironmentRecord: Sendable, Hashable {
     package let redirectOrigins: [String]
     /// Whether sessions need a finish unless they say otherwise; nil: links yes, embedded no.
     package let requireFinish: Bool?
+    /// How the connect window looks.
+    package let branding: Branding
+    /// URLs that a window opened by a public AuthKit package may ask for its list; empty: no such window.
+    package let tokenEndpoints: [String]
     package let createdAt: Date
 
     /// What the connect window calls the app.
@@ -57,7 +61,7 @@ package enum Environments {
     /// Changes what is not nil. `requireFinish`: outer nil leaves it, inner nil restores the default.
     package static func patch(
         id: Int64, appName: String?, embeddingOrigins: [String]?, redirectOrigins: [String]?,
-        requireFinish: Bool??, in db: any PostgresQuerying
+        requireFinish: Bool??, branding: Branding? = nil, tokenEndpoints: [String]? = nil, in db: any PostgresQuerying
     ) async throws -> EnvironmentRecord? {
         try await db.execute(
             Statements.patch,
@@ -65,13 +69,20 @@ package enum Environments {
                 .int8(id), .optional(appName) { .text($0) }, .optional(embeddingOrigins) { .textArray($0) },
                 .optional(redirectOrigins) { .textArray($0) }, .bool(requireFinish != nil),
                 .optional(requireFinish ?? nil) { .bool($0) },
+                try branding.map { try .json($0) } ?? .null, .optional(tokenEndpoints) { .textArray($0) },
             ]
         ).first.map(EnvironmentRecord.init)
     }
 
+    /// By its uid or its name, as a window's address has it.
+    package static func find(reference: String, in db: any PostgresQuerying) async throws -> EnvironmentRecord? {
+        try await db.execute(Statements.findByReference, [.text(reference)]).first.map(EnvironmentRecord.init)
+    }
+
     private enum Statements {
         static let columns = """
-            id, uid, name, mode, app_name, embedding_origins, redirect_origins, require_finish, created_at
+            id, uid, name, mode, app_name, embedding_origins, redirect_origins, require_finish, branding,
+            token_endpoints, created_at
             """
         static let list = PostgresStatement(
             "list environments",
@@ -80,6 +91,10 @@ package enum Environments {
             "find environment", "select \(columns) from evergrant.environments where id = $1")
         static let findByName = PostgresStatement(
             "find environment by name", "select \(columns) from evergrant.environments where name = $1")
+        // Unique indexes on both; a name has no underscore.
+        static let findByReference = PostgresStatement(
+            "find environment by reference",
+            "select \(columns) from evergrant.environments where uid = $1 or name = $1")
         static let insert = PostgresStatement(
             "insert environment",
             """
@@ -91,7 +106,8 @@ package enum Environments {
             """
             update evergrant.environments set app_name = coalesce($2, app_name),
                 embedding_origins = coalesce($3, embedding_origins), redirect_origins = coalesce($4, redirect_origins),
-                require_finish = case when $5::bool then $6 else require_finish end
+                require_finish = case when $5::bool then $6 else require_finish end,
+                branding = coalesce($7, branding), token_endpoints = coalesce($8, token_endpoints)
             where id = $1 returning \(columns)
             """)
     }
@@ -100,9 +116,14 @@ package enum Environments {
 extension EnvironmentRecord {
     fileprivate init(_ row: PostgresRow) throws {
         let mode: String
-        (id, uid, name, mode, appName, embeddingOrigins, redirectOrigins, requireFinish, createdAt) = try row.decode(
+        let json: [UInt8]
+        (
+            id, uid, name, mode, appName, embeddingOrigins, redirectOrigins, requireFinish, json, tokenEndpoints,
+            createdAt
+        ) = try row.decode(
             Int64.self, String.self, String.self, String.self, String.self, [String].self, [String].self, Bool?.self,
-            Date.self)
+            [UInt8].self, [String].self, Date.self)
+        branding = try JSONDecoder().decode(Branding.self, from: Data(json))
         self.mode = try Mode(stored: mode)
     }
 }

@@ -23,4 +23,9 @@ extension SealContext {
     package static func idempotentAnswer(environmentID: Int64, key: String) -> SealContext {
         SealContext(purpose: "idempotency.answer", environmentID: environmentID, rowID: key, generation: 1)
     }
+
+    /// A ticket: an embedded session that has no row yet.
+    package static func connectTicket(environmentID: Int64) -> SealContext {
+        SealContext(purpose: "connect_session.ticket", environmentID: environmentID, rowID: "ticket", generation: 1)
+    }
 }

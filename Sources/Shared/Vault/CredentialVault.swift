@@ -95,7 +95,11 @@ package final class CredentialVault: Sendable {
     /// Opens what was sealed for this place.
     /// - Throws: ``VaultError``: `misplacedOrAltered` when it was sealed for another place or altered, `malformed`,
     ///   `unknownDataKey`, or `keyringCannotOpen`. All are logged as errors, without contents.
-    package func open(_ sealed: [UInt8], _ context: SealContext) async throws -> Secret {
+    /// - Parameter isFromOutside: the sealed value came with a request, so that anybody can send one that does not open:
+    ///   then nothing is logged. Default false.
+    package func open(
+        _ sealed: [UInt8], _ context: SealContext, isFromOutside: Bool = false
+    ) async throws -> Secret {
         do {
             let value = try SealedValue(parsing: sealed)
             let key = try await dataKey(value.dataKeyID)
@@ -106,6 +110,7 @@ package final class CredentialVault: Sendable {
                 hint: "it was altered or moved there from another place: find out who writes to the database, "
                     + "then restore the row or reconnect")
         } catch let error as VaultError {
+            guard !isFromOutside else { throw error }
             logger.error(
                 "a sealed value did not open",
                 metadata: [

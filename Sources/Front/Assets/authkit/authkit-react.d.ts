@@ -1,0 +1,7 @@
+import type { AuthKitOptions } from "./authkit.js";
+
+export declare function useAuthKit(options: AuthKitOptions): {
+  open: () => void;
+  close: () => void;
+  isLoading: boolean;
+};
