@@ -70,7 +70,7 @@ struct Report: Codable, Sendable {
     static func counts(_ reckoning: Reckoning) -> [String] {
         rows([
             ("grants lost", "\(reckoning.losses)"),
-            ("false breaks", "\(reckoning.falseBreaks)"),
+            ("given up (harm app)", "\(reckoning.givenUp)"), ("false breaks", "\(reckoning.falseBreaks)"),
             ("true breaks missed", "\(reckoning.missedBreaks)"),
             ("neither working nor broken", "\(reckoning.unsettled)"),
             ("transitions without an event", "\(reckoning.transitionsWithoutEvent)"),

@@ -10,6 +10,9 @@ package struct Reckoning: Sendable, Codable, Equatable {
     package var lost = 0
     /// The same, told as `rotation_lost`.
     package var toldLost = 0
+    /// Told as `rotation_lost` although what we hold is alive, at providers of harm `app`: after an attempt without an
+    /// outcome nothing is presented any more, whether anything was sent or not. No loss by accident.
+    package var givenUp = 0
     /// Broken although what we hold is alive, or told as the user's doing although it was ours.
     package var falseBreaks = 0
     /// Revoked by the user and not broken.
@@ -39,6 +42,7 @@ package struct Reckoning: Sendable, Codable, Equatable {
         var sum = left
         sum.lost += right.lost
         sum.toldLost += right.toldLost
+        sum.givenUp += right.givenUp
         sum.falseBreaks += right.falseBreaks
         sum.missedBreaks += right.missedBreaks
         sum.unsettled += right.unsettled
@@ -73,6 +77,8 @@ extension LifecycleWorld {
             }
         } else if isAlive {
             switch row.state {
+            case .broken where row.reason == .rotationLost && name == ProviderClass.strictApp.rawValue:
+                count.givenUp = 1
             case .broken:
                 count.falseBreaks = 1
                 count.findings.append("false break: " + told)

@@ -69,6 +69,29 @@ import Testing
         }
     }
 
+    /// With and without the hold: what it is for.
+    @Test(arguments: [ProtocolGuards.all, ProtocolGuards.all.subtracting(.hold)])
+    func `a refresh that overtakes the replay presents a spent token and loses the grant`(
+        guards: ProtocolGuards
+    ) async throws {
+        try await LifecycleWorld.with(timings: Self.timings) { world in
+            let connection = try await world.connect("strict-family")
+            _ = try await world.services.server.look(world.services)
+            let past = try await world.photograph(connection)
+            #expect(try await world.refresh(connection) == .refreshed)
+            try await world.failOver(to: past, of: connection)
+            let services = LifecycleServices(
+                pool: world.pool, vault: world.vault, catalog: world.catalog, oauth: world.services.oauth,
+                queue: world.services.queue, journal: world.services.journal, timings: Self.timings, owner: "hasty",
+                logger: world.services.logger, guards: guards)
+            let hasty = RefreshAttempts(services)
+            _ = try await hasty.refresh(connectionID: connection.id, generation: nil)
+            try await world.makeGood()
+            let isAlive = try await world.heldRefreshTokenIsAlive(connection)
+            #expect(isAlive == guards.contains(.hold))
+        }
+    }
+
     @Test func `a replayable grant goes on through a failover`() async throws {
         try await LifecycleWorld.with { world in
             let connection = try await world.connect("replayable")

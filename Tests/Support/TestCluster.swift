@@ -87,7 +87,7 @@ package actor TestCluster {
         if let administration { return administration }
         var configuration = PostgresConfiguration(url: url)
         configuration.maximumConnections = 1
-        configuration.acquireTimeout = .seconds(120)
+        configuration.acquireTimeout = .seconds(900)
         configuration.applicationName = "evergrant-tests"
         let pool = PostgresPool(configuration, logger: logger)
         administration = pool

@@ -102,7 +102,12 @@ package final class SharedPipeline: PostgresQuerying {
 
     private func runAlone(_ one: Waiting) async {
         do {
-            one.continuation.resume(returning: try await pool.pipeline(one.part))
+            if one.part.count == 1 {
+                let (statement, parameters) = one.part[0]
+                one.continuation.resume(returning: [try await pool.execute(statement, parameters)])
+            } else {
+                one.continuation.resume(returning: try await pool.pipeline(one.part))
+            }
         } catch {
             one.continuation.resume(throwing: error)
         }

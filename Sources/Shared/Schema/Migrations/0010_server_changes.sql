@@ -104,3 +104,5 @@ begin
     delete from escrow_journals j where j.seen_at < clock_timestamp() - interval '1 day';
     return query select true, silent;
 end $$;
+
+revoke all on all functions in schema evergrant from public;

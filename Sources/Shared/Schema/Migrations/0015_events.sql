@@ -88,3 +88,5 @@ create trigger an_attempt_that_failed_is_audited after update on evergrant.conne
     for each row when (old.attempt_nonce is not null and old.attempt_nonce is distinct from new.attempt_nonce
         and old.generation = new.generation and old.grant_id = new.grant_id and new.state <> 'revoked')
     execute function evergrant.audit_attempt();
+
+revoke all on all functions in schema evergrant from public;

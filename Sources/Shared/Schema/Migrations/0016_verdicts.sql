@@ -65,3 +65,5 @@ create table inbound_signals (
 create index inbound_signals_expired on inbound_signals (expires_at);
 
 revoke all on function keep_grant_facts() from public;
+
+revoke all on all functions in schema evergrant from public;
