@@ -81,7 +81,7 @@ final class TLSServer: Sendable {
     private static func configuration(_ port: UInt16, _ directory: String, _ requests: Int) -> String {
         """
         daemon off; pid \(directory)/pid; error_log \(directory)/error.log;
-        events { worker_connections 512; }
+        events { worker_connections 4096; }
         http {
             log_format target "$uri"; access_log off; client_body_temp_path \(directory)/body; proxy_temp_path \(directory)/proxy;
             fastcgi_temp_path \(directory)/fastcgi; uwsgi_temp_path \(directory)/uwsgi; scgi_temp_path \(directory)/scgi;
