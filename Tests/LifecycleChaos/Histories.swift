@@ -16,7 +16,7 @@ struct Histories {
     /// Durations in which a provider's time-out is short and nothing else depends on the machine's speed.
     static var timings: LifecycleTimings {
         var timings = LifecycleWorld.timings
-        timings.requestTimeout = .milliseconds(300)
+        timings.requestTimeout = .milliseconds(1200)
         timings.sendWithin = .milliseconds(400)
         return timings
     }
