@@ -8,6 +8,19 @@ import Testing
 
 /// The API's own manners: keys, roles, bodies, problems.
 @Suite struct APITests {
+    @Test func `a refresh on demand answers the connection as it stands after it`() async throws {
+        try await FrontWorld.with { world in
+            try await world.enable("sandbox-strict-family")
+            let connection = try await world.connected("sandbox-strict-family")
+            let id = try connection.string("id")
+            let answer = try await world.call("POST", "/v1/connections/\(id)/refresh")
+            #expect(answer.status == 200)
+            #expect(try answer.string("id") == id)
+            #expect(try answer.string("state") == "active")
+            #expect(answer.json["last_refreshed_at"] is String)
+        }
+    }
+
     @Test func `without a good key nothing of the API answers`() async throws {
         try await FrontWorld.with { world in
             for path in ["/v1/connections", "/v1/environment", "/v1/integrations", "/v1/passthrough/x", "/v1/jobs"] {

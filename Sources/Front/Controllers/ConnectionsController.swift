@@ -81,8 +81,9 @@ struct ConnectionsController {
 
     @Sendable private func refresh(_ request: Request, _ context: FrontRequestContext) async throws -> Reply {
         let found = try await find(context)
-        let fresh = try await services.refresher.refreshNow(uid: found.uid, environmentID: found.environmentID)
-        return .connection(fresh.connection)
+        _ = try await services.refresher.refreshNow(uid: found.uid, environmentID: found.environmentID)
+        // Its own row is lean: without the document.
+        return .connection(try await find(context))
     }
 
     /// Probes the credential now: the answer tells what was found, and the connection as it stands after it.
