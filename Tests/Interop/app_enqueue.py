@@ -232,7 +232,8 @@ def refusals(place):
             " union all select format('select evergrant.%I(%s)', proname, (select string_agg(format('null::%s',"
             " format_type(t, null)), ', ') from unnest(proargtypes::oid[]) t)) from pg_proc"
             " where pronamespace = 'evergrant'::regnamespace and prorettype <> 'trigger'::regtype"
-            " and proname not in ('enqueue', 'enqueue_many', 'cancel', 'retry', 'job', 'queue_depth')"
+            " and proname not in ('enqueue', 'enqueue_many', 'cancel', 'retry', 'job', 'queue_depth',"
+            " 'start_campaign', 'campaign', 'control_campaign')"
         ).fetchall()
         for (sql,) in things:
             error = refusal(app, sql)
